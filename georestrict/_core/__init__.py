@@ -1,0 +1,64 @@
+"""The hot path: text to address to answer. Compiled by Cython where that was possible.
+
+The compiled module and its twin in plain Python have the same names and give the same answers;
+one test suite holds both against a gold model. Which one serves is decided here, once:
+
+* ``GEORESTRICT_BACKEND=python`` or ``=compiled`` chooses;
+* ``GEORESTRICT_REQUIRE_COMPILED=1`` turns a missing compiled core into an error.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from georestrict._core._paint import Runs
+from georestrict._core._text import Columns, parse_network, strip_comment
+
+_wanted = os.environ.get("GEORESTRICT_BACKEND", "")
+if _wanted not in ("", "compiled", "python"):
+    raise ImportError(f"GEORESTRICT_BACKEND is {_wanted!r}; it must be 'compiled' or 'python'")
+_required = _wanted == "compiled" or os.environ.get("GEORESTRICT_REQUIRE_COMPILED", "") not in ("", "0")
+
+BACKEND = "python"
+if TYPE_CHECKING or _wanted == "python":
+    from georestrict._core import _python as _core
+else:
+    try:
+        from georestrict._core import _compiled as _core
+
+        BACKEND = "compiled"
+    except ImportError as error:
+        if _required:
+            raise ImportError(
+                "georestrict's compiled core is missing but required; "
+                "install a wheel for this platform, or a C compiler and reinstall"
+            ) from error
+        from georestrict._core import _python as _core
+
+Answers = _core.Answers
+Table = _core.Table
+embedded_ipv4 = _core.embedded_ipv4
+grow = _core.grow
+merge = _core.merge
+parse_address = _core.parse_address
+parse_networks = _core.parse_networks
+relabel = _core.relabel
+resolve = _core.resolve
+
+__all__ = [
+    "BACKEND",
+    "Answers",
+    "Columns",
+    "Runs",
+    "Table",
+    "embedded_ipv4",
+    "grow",
+    "merge",
+    "parse_address",
+    "parse_network",
+    "parse_networks",
+    "relabel",
+    "resolve",
+    "strip_comment",
+]

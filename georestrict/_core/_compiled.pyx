@@ -1,0 +1,29 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, always_allow_keywords=False, binding=False
+"""The compiled core: parsing, painting and the radix trie.
+
+One extension module, so that the C compiler sees the whole path of a lookup and inlines it; one
+file a subject. Each has a twin in plain Python beside it (``_text.py``, ``_paint.py``,
+``_trie.py``), which tells the rules, answers the same and serves where nothing was compiled.
+"""
+
+from array import array
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from georestrict._core._paint import Runs
+from georestrict._core._text import Columns
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept nogil
+    void *PyUnicode_1BYTE_DATA(object text) noexcept nogil
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept nogil
+
+_COLUMN_TYPES = (("Q", 8), ("Q", 8), ("Q", 8), ("Q", 8), ("I", 4), ("I", 4))
+
+include "text.pxi"
+include "paint.pxi"
+include "trie.pxi"
+include "grow.pxi"

@@ -1,0 +1,18 @@
+"""The plain Python core under the names that the compiled one has."""
+
+from georestrict._core._grow import grow
+from georestrict._core._paint import merge, relabel, resolve
+from georestrict._core._text import parse_address, parse_networks
+from georestrict._core._trie import Answers, Table, embedded_ipv4
+
+__all__ = [
+    "Answers",
+    "Table",
+    "embedded_ipv4",
+    "grow",
+    "merge",
+    "parse_address",
+    "parse_networks",
+    "relabel",
+    "resolve",
+]

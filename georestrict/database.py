@@ -1,0 +1,292 @@
+"""The database: where an address appears to be, and what its network is for."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from georestrict import countries
+from georestrict._core import Answers, Table, embedded_ipv4, grow, parse_address, relabel
+from georestrict.errors import DatabaseError, FormatError
+from georestrict.layers import Layer, paint
+from georestrict.networks import Category, Confidence
+from georestrict.sources.packed import PackedRanges
+from georestrict.special import LOOKED_THROUGH
+from georestrict.table import Image
+
+DEFAULT_IMAGE = Path(__file__).with_name("default.grdb")
+_NO_CATEGORIES: Mapping[Category, Confidence] = MappingProxyType({})
+
+
+class Status(StrEnum):
+    """Whether an address has a country; the other three are the cases of ``[fallback]``."""
+
+    KNOWN = "known"  #: the country is known
+    UNKNOWN = "unknown"  #: a public address in no country
+    PRIVATE = "private"  #: not globally reachable (IANA), or multicast
+    UNRESOLVED = "unresolved"  #: not an address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """What is known of an address. It *appears to be* there; an address proves nothing.
+
+    ``country`` is an ISO 3166-1 alpha-2 code, or None; ``subdivision`` an ISO 3166-2 code, or
+    None. ``categories`` tells what the network is for and how sure that is, ``provider`` whose it
+    is. ``lists`` are the owner's lists that hold the address (filled by ``Engine.lookup``).
+    ``via`` is set when an IPv6 address was looked through to the IPv4 address that it carries.
+    """
+
+    country: str | None = None
+    subdivision: str | None = None
+    categories: Mapping[Category, Confidence] = field(
+        default_factory=lambda: _NO_CATEGORIES, hash=False
+    )
+    provider: str | None = None
+    lists: frozenset[str] = frozenset()
+    status: Status = Status.UNKNOWN
+    via: str | None = None
+
+
+class Match(NamedTuple):
+    """A range that says something about an address, and where that came from."""
+
+    layer: str  #: ``country`` or ``network``; in an engine also ``list``
+    value: str  #: what the range says, as its source writes it
+    first: IPv4Address | IPv6Address
+    last: IPv4Address | IPv6Address
+    source: str  #: name of the source, or path of the list
+    line: int  #: line or row in it, from 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInfo:
+    """One source of an image: what it is, how old, and under which licence."""
+
+    name: str
+    title: str
+    layer: str
+    date: date
+    licence: str
+    attribution: str
+    rows: tuple[int, int]  #: IPv4, IPv6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What an image says of itself."""
+
+    path: str
+    built: datetime
+    sources: tuple[SourceInfo, ...]
+    runs: tuple[int, int]  #: distinct neighbouring ranges, IPv4 and IPv6
+    classes: int
+    size_bytes: int
+
+
+class Database:
+    """Country and network data for every address, read-only and safe to share between threads.
+
+    >>> from georestrict import Database
+    >>> db = Database.open()
+    >>> db.country("81.2.69.142")
+    'GB'
+    """
+
+    #: Return the ISO 3166-1 code (or XK) of the country in which an address appears to be, or
+    #: None if it is private, in no country, or not an address. Never raises on text.
+    country: Callable[[str], str | None]
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        try:
+            meta = json.loads(bytes(image.section("meta")))
+            self.metadata = _metadata(meta, image)
+            self._described: list[list[str]] = meta["classes"]
+            self._locations = tuple(_location(*described) for described in self._described)
+            looked_through = [described[0] == "looked-through" for described in self._described]
+            root4, root6 = meta["roots"]
+            self.table = Table(image.section("cells"), root4, root6, len(self._locations))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise FormatError(f"{image.name}: damaged: {error}") from error
+        self.looked_through = bytes(looked_through)
+        codes = [location.country for location in self._locations]
+        self.country = Answers(self.table, codes, None, self.looked_through).at
+        self._origins: dict[str, PackedRanges] = {}
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> Database:
+        """Open a compiled image; without a path, the data that came with the package.
+
+        The package's own file is mapped, so that processes share its pages; any other is read into
+        memory, since a file that someone truncates under a map kills the process.
+
+        Raises:
+            DatabaseError: if the file is missing, unreadable, damaged or of another version.
+        """
+        chosen = DEFAULT_IMAGE if path is None else Path(path)
+        try:
+            with chosen.open("rb") as file:
+                if path is None:
+                    data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                else:
+                    data = file.read()
+        except FileNotFoundError as error:
+            fix = "install georestrict from a wheel, or build it with 'pip install .'"
+            raise DatabaseError(
+                f"{chosen}: no such file; {fix if path is None else 'name an image that exists'}"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise DatabaseError(f"{chosen}: cannot be read: {error}") from error
+        return cls(Image(memoryview(data), str(chosen)))
+
+    @property
+    def classes(self) -> tuple[Location, ...]:
+        """What each class id of the table means."""
+        return self._locations
+
+    def lookup(self, address: str | IPv4Address | IPv6Address) -> Location:
+        """Return all that is known of an address; text that is none has status ``unresolved``."""
+        number = number_of(address)
+        if number is None:
+            return Location(status=Status.UNRESOLVED)
+        outer, inner = self.find(*number)
+        if inner is None:
+            return self._locations[outer]
+        return _through(self._locations[inner], number[1])
+
+    def find(self, version: int, value: int) -> tuple[int, int | None]:
+        """Return the class id of an address and, if it is looked through, of the one inside.
+
+        An inner address that is not globally reachable is not looked at: the outer one stands,
+        and is ``private``.
+        """
+        outer = self.table.find_value(version, value)
+        if not self.looked_through[outer]:
+            return outer, None
+        carried = embedded_ipv4(value)
+        if carried is None:
+            return outer, None
+        inner = self.table.find_value(4, carried)
+        return (outer, None) if self._locations[inner].status is Status.PRIVATE else (outer, inner)
+
+    def matches(self, address: str | IPv4Address | IPv6Address) -> tuple[Match, ...]:
+        """Return the ranges that hold an address, with their sources: slow, for people."""
+        number = number_of(address)
+        if number is None:
+            return ()
+        version, value = number
+        if self.find(version, value)[1] is not None:
+            version, value = 4, embedded_ipv4(value) or 0
+        found = []
+        for layer in ("country", "network"):
+            row = self._origin(layer).find(version, value)
+            if row is not None:
+                source, _, said = row.value.partition(" ")
+                kind = IPv4Address if version == 4 else IPv6Address
+                found.append(Match(layer, said, kind(row.first), kind(row.last), source, row.line))
+        return tuple(found)
+
+    def verify(self) -> None:
+        """Derive the table anew from the recorded ranges and compare it with the stored one.
+
+        Opening has checked the checksums and the bounds already.
+
+        Raises:
+            FormatError: if the table does not hold what the recorded ranges say.
+        """
+        layers = [
+            Layer(name, (("", row._replace(value=row.value.partition(" ")[2])) for row in self._origin(name)))
+            for name in ("country", "network")
+        ]
+        painting = paint(*layers)
+        known = {tuple(described): number for number, described in enumerate(self._described)}
+        try:
+            labels = [known[meaning] for meaning in painting.classes]
+        except KeyError as error:
+            raise FormatError(f"{self._image.name}: no class means {error.args[0]}") from error
+        derived = [relabel(runs, labels) for runs in (painting.ipv4, painting.ipv6)]
+        for version, runs in zip((4, 6), derived, strict=True):
+            if self.table.runs(version) != runs:
+                raise FormatError(
+                    f"{self._image.name}: the IPv{version} table is not what the recorded ranges give"
+                )
+        if grow(*derived)[0].tobytes() != bytes(self._image.section("cells")):
+            raise FormatError(f"{self._image.name}: the cells are not those that the ranges give")
+
+    def _origin(self, layer: str) -> PackedRanges:
+        origin = self._origins.get(layer)
+        if origin is None:
+            name = f"origin.{layer}"
+            origin = PackedRanges(self._image.section(name), f"{self._image.name}:{name}")
+            self._origins[layer] = origin
+        return origin
+
+    def __repr__(self) -> str:
+        newest = max(source.date for source in self.metadata.sources)
+        return f"Database({self.metadata.path!r}, data of {newest})"
+
+
+def number_of(address: str | IPv4Address | IPv6Address) -> tuple[int, int] | None:
+    """Return ``(version, value)``, IPv4-mapped IPv6 being IPv4; None for text that is no address."""
+    if isinstance(address, str):
+        return parse_address(address)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.version, int(address)
+
+
+def _through(inner: Location, value: int) -> Location:
+    via = next(name for network, name in LOOKED_THROUGH if IPv6Address(value) in IPv6Network(network))
+    return Location(
+        country=inner.country,
+        subdivision=inner.subdivision,
+        categories=inner.categories,
+        provider=inner.provider,
+        status=inner.status,
+        via=via,
+    )
+
+
+def _location(status: str, country: str, network: str) -> Location:
+    """Read a class from an image's metadata."""
+    category, _, rest = network.partition(":")
+    confidence, _, provider = rest.partition(":")
+    categories = {Category(category): Confidence(confidence)} if network else {}
+    return Location(
+        country=countries.normalise(country),
+        categories=MappingProxyType(categories) if categories else _NO_CATEGORIES,
+        provider=provider or None,
+        status=Status.PRIVATE if status == "looked-through" else Status(status),
+    )
+
+
+def _metadata(meta: dict[str, Any], image: Image) -> Metadata:
+    sources = tuple(
+        SourceInfo(
+            name=str(source["name"]),
+            title=str(source["title"]),
+            layer=str(source["layer"]),
+            date=date.fromisoformat(source["date"]),
+            licence=str(source["licence"]),
+            attribution=str(source["attribution"]),
+            rows=(int(source["rows"][0]), int(source["rows"][1])),
+        )
+        for source in meta["sources"]
+    )
+    return Metadata(
+        path=image.name,
+        built=datetime.fromisoformat(meta["built"]),
+        sources=sources,
+        runs=(int(meta["runs"][0]), int(meta["runs"][1])),
+        classes=len(meta["classes"]),
+        size_bytes=image.size,
+    )

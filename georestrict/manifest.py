@@ -1,0 +1,159 @@
+"""The manifest (``sources.toml``): which data goes into an image, and which of it wins.
+
+Each ``[[source]]`` names a file, its format, and the layer that it paints: ``country`` (values are
+codes) or ``network`` (values are ``category:confidence:provider``). Within a layer the narrower
+range wins; of equally narrow ones the later, and a source further down comes later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from georestrict import countries
+from georestrict._core import grow
+from georestrict.errors import ConfigurationError
+from georestrict.layers import Layer, paint
+from georestrict.networks import Category, Confidence
+from georestrict.sources import READERS, Row
+from georestrict.table import image
+
+LAYERS = ("country", "network")
+_TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One file of data, with what must be known about it to use and to pass it on."""
+
+    name: str
+    title: str
+    layer: str
+    format: str
+    path: str
+    date: date
+    licence: str
+    attribution: str
+    sha256: str | None = None
+    value: str | None = None  #: for formats whose rows have none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The sources of an image, in order of precedence (the last wins)."""
+
+    sources: tuple[Source, ...]
+    folder: Path
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read a manifest; paths in it are relative to its folder.
+
+        Raises:
+            ConfigurationError: naming the file, the source and the key.
+        """
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+        entries = document.get("source")
+        if not isinstance(entries, list) or not entries:
+            raise ConfigurationError(f"{path}: has no [[source]]; name at least one file of data")
+        sources = tuple(_source(entry, f"{path}: source {at}") for at, entry in enumerate(entries, 1))
+        return cls(sources=sources, folder=path.parent)
+
+    def compile(self, *, built: datetime | None = None) -> bytes:
+        """Read every source and return the bytes of an image.
+
+        Raises:
+            ConfigurationError: if a file is missing or its checksum is not the stated one.
+            FormatError: if a file is not of its format.
+        """
+        built = built or datetime.now(UTC)
+        layers = {name: Layer(name, self._rows(name)) for name in LAYERS}
+        painting = paint(layers["country"], layers["network"])
+        cells, root4, root6 = grow(painting.ipv4, painting.ipv6)
+        meta = {
+            "built": built.isoformat(timespec="seconds"),
+            "roots": [root4, root6],
+            "runs": [len(painting.ipv4.value), len(painting.ipv6.value)],
+            "classes": painting.classes,
+            "sources": [
+                asdict(source)
+                | {"date": source.date.isoformat(), "rows": layers[source.layer].counts(source.name)}
+                for source in self.sources
+            ],
+        }
+        sections = {"meta": json.dumps(meta, separators=(",", ":")).encode(), "cells": cells.tobytes()}
+        return image.encode(sections | {f"origin.{name}": layer.origin() for name, layer in layers.items()})
+
+    def _rows(self, layer: str) -> Iterator[tuple[str, Row]]:
+        for source in self.sources:
+            if source.layer == layer:
+                path = self.folder / source.path
+                self._check(source, path)
+                for row in READERS[source.format](path):
+                    yield source.name, row._replace(value=row.value or source.value or "")
+
+    def _check(self, source: Source, path: Path) -> None:
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ConfigurationError(f"source {source.name!r}: {path}: {error.strerror}") from error
+        if source.sha256 is not None and found != source.sha256:
+            raise ConfigurationError(
+                f"source {source.name!r}: {path} has SHA-256 {found}, the manifest says {source.sha256}; "
+                "restore the file, or state the new sum if the change is meant"
+            )
+
+
+def _source(entry: Any, place: str) -> Source:
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f"{place}: must be a table")
+    for key in _TEXT_KEYS:
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise ConfigurationError(f"{place}: {key!r} is missing or not text")
+    place = f"{place} ({entry['name']})"
+    if entry["layer"] not in LAYERS:
+        raise ConfigurationError(f"{place}: layer {entry['layer']!r}: write one of {', '.join(LAYERS)}")
+    if entry["format"] not in READERS:
+        raise ConfigurationError(f"{place}: format {entry['format']!r}: write one of {', '.join(READERS)}")
+    if " " in entry["name"]:
+        raise ConfigurationError(f"{place}: the name must not contain a space")
+    dated = entry.get("date")
+    if not isinstance(dated, date) or isinstance(dated, datetime):
+        raise ConfigurationError(f"{place}: 'date' must be a date, such as 2026-06-25")
+    value = entry.get("value")
+    if entry["format"] == "networks":
+        _check_value(value, entry["layer"], place)
+    return Source(
+        **{key: entry[key] for key in _TEXT_KEYS},
+        date=dated,
+        sha256=entry.get("sha256"),
+        value=value,
+    )
+
+
+def _check_value(value: Any, layer: str, place: str) -> None:
+    """A list of networks has no values of its own: the manifest states the one they share."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{place}: a list of networks needs 'value', such as 'hosting:high:Example'")
+    if layer == "country":
+        if countries.normalise(value) is None:
+            raise ConfigurationError(f"{place}: value {value!r}: {countries.suggestion(value)}")
+        return
+    category, _, rest = value.partition(":")
+    confidence = rest.partition(":")[0]
+    if category not in list(Category) or confidence not in list(Confidence):
+        raise ConfigurationError(
+            f"{place}: value {value!r}: write 'category:confidence:provider' with a category of "
+            f"{', '.join(Category)} and a confidence of {', '.join(Confidence)}"
+        )

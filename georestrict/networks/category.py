@@ -1,0 +1,51 @@
+"""Categories of networks, and the confidence in them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Category(StrEnum):
+    """What a network is known to be used for. An address can be in several."""
+
+    HOSTING = "hosting"  #: machines for rent: clouds, dedicated and virtual servers
+    VPN = "vpn"  #: exits of a virtual private network
+    TOR = "tor"  #: exits of the Tor network
+    RELAY = "relay"  #: a privacy relay that keeps its users' country (iCloud Private Relay)
+    PROXY = "proxy"  #: open or commercial proxies
+    CDN = "cdn"  #: edges of content delivery networks
+    BOT = "bot"  #: declared crawlers
+
+
+#: Categories that hide who is behind an address, and in most cases where.
+ANONYMOUS = frozenset({Category.VPN, Category.TOR, Category.RELAY, Category.PROXY})
+
+
+class Confidence(StrEnum):
+    """How sure it is that an address is in a category; they compare in this order."""
+
+    LOW = "low"  #: a pattern, such as a name
+    MEDIUM = "medium"  #: a curated or aggregated list
+    HIGH = "high"  #: the operator's own feed, or an exact list
+
+    @property
+    def rank(self) -> int:
+        """0 for low, 1 for medium, 2 for high."""
+        return list(Confidence).index(self)
+
+
+def parse_wanted(text: str) -> tuple[Category, Confidence]:
+    """Read what a rule asks for: ``"tor"`` (medium confidence or better) or ``"vpn:high"``.
+
+    Raises:
+        ValueError: with the words that are possible.
+    """
+    name, colon, level = text.partition(":")
+    try:
+        category = Category(name.lower())
+    except ValueError:
+        raise ValueError(f"write one of {', '.join(Category)}") from None
+    try:
+        return category, Confidence(level.lower()) if colon else Confidence.MEDIUM
+    except ValueError:
+        raise ValueError(f"after the colon write one of {', '.join(Confidence)}") from None

@@ -19,7 +19,7 @@ from georestrict.errors import DatabaseError, FormatError
 from georestrict.layers import Layer, paint
 from georestrict.networks import Category, Confidence
 from georestrict.sources.packed import PackedRanges
-from georestrict.special import LOOKED_THROUGH
+from georestrict.special import LOOKED_THROUGH, is_private
 from georestrict.table import Image
 
 DEFAULT_IMAGE = Path(__file__).with_name("default.grdb")
@@ -158,25 +158,20 @@ class Database:
         number = number_of(address)
         if number is None:
             return Location(status=Status.UNRESOLVED)
-        outer, inner = self.find(*number)
-        if inner is None:
-            return self._locations[outer]
-        return _through(self._locations[inner], number[1])
-
-    def find(self, version: int, value: int) -> tuple[int, int | None]:
-        """Return the class id of an address and, if it is looked through, of the one inside.
-
-        An inner address that is not globally reachable is not looked at: the outer one stands,
-        and is ``private``.
-        """
-        outer = self.table.find_value(version, value)
-        if not self.looked_through[outer]:
-            return outer, None
-        carried = embedded_ipv4(value)
+        carried = self.carried(*number)
         if carried is None:
-            return outer, None
-        inner = self.table.find_value(4, carried)
-        return (outer, None) if self._locations[inner].status is Status.PRIVATE else (outer, inner)
+            return self._locations[self.table.find_value(*number)]
+        return _through(self._locations[self.table.find_value(4, carried)], number[1])
+
+    def carried(self, version: int, value: int) -> int | None:
+        """Return the IPv4 address that an IPv6 address is looked through to, if it is.
+
+        One that is not globally reachable is not looked at: the outer address stands, as private.
+        """
+        if version == 4 or not self.looked_through[self.table.find_value(version, value)]:
+            return None
+        inner = embedded_ipv4(value)
+        return None if inner is None or is_private(4, inner) else inner
 
     def matches(self, address: str | IPv4Address | IPv6Address) -> tuple[Match, ...]:
         """Return the ranges that hold an address, with their sources: slow, for people."""
@@ -184,8 +179,9 @@ class Database:
         if number is None:
             return ()
         version, value = number
-        if self.find(version, value)[1] is not None:
-            version, value = 4, embedded_ipv4(value) or 0
+        carried = self.carried(version, value)
+        if carried is not None:
+            version, value = 4, carried
         found = []
         for layer in ("country", "network"):
             row = self._origin(layer).find(version, value)
@@ -239,6 +235,8 @@ def number_of(address: str | IPv4Address | IPv6Address) -> tuple[int, int] | Non
     """Return ``(version, value)``, IPv4-mapped IPv6 being IPv4; None for text that is no address."""
     if isinstance(address, str):
         return parse_address(address)
+    if not isinstance(address, IPv4Address | IPv6Address):
+        raise TypeError(f"an address is text, IPv4Address or IPv6Address, not {type(address).__name__}")
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.version, int(address)

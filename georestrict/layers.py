@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from georestrict import countries
-from georestrict._core import Columns, Runs, merge, parse_network, relabel, resolve
+from georestrict import countries, special
+from georestrict._core import Columns, Runs, merge, relabel, resolve
 from georestrict.sources import Row, packed
-from georestrict.special import LOOKED_THROUGH, SPECIAL_PURPOSE
 
 _VERSIONS = (4, 6)
-_SPECIAL = ("", "", "private", "looked-through")
+_HIDING = tuple("" if meaning == "reachable" else meaning for meaning in special.MEANINGS)
 
 
 class Painting(NamedTuple):
@@ -38,7 +37,7 @@ class Layer:
         labels, numbers = [0], {"": 0}
         columns = {version: Columns.empty() for version in _VERSIONS}
         for number, (source, row) in enumerate(self._rows, 1):
-            _append(columns[row.version], row.version, row.first, row.last, number)
+            columns[row.version].append_native(row.version, row.first, row.last, number)
             label = numbers.setdefault(row.value, len(numbers))
             if label == len(self.values):
                 self.values.append(row.value)
@@ -68,35 +67,20 @@ class Layer:
 
 def paint(country: Layer, network: Layer) -> Painting:
     """Lay both layers and the special-purpose ranges over each other."""
-    special = _special_purpose()
     classes: dict[tuple[str, str, str], int] = {}
     painted = []
     for version in _VERSIONS:
         runs, below = merge(country.runs[version], network.runs[version])
-        runs, above = merge(runs, special[version])
+        runs, above = merge(runs, special.RUNS[version])
         meanings = [
-            _class(country.values[below[left][0]], network.values[below[left][1]], _SPECIAL[right])
+            _class(country.values[below[left][0]], network.values[below[left][1]], _HIDING[right])
             for left, right in above
         ]
         painted.append(relabel(runs, [classes.setdefault(meaning, len(classes)) for meaning in meanings]))
     return Painting(painted[0], painted[1], list(classes))
 
 
-def _class(country: str, network: str, special: str) -> tuple[str, str, str]:
+def _class(country: str, network: str, hiding: str) -> tuple[str, str, str]:
     """A special-purpose address has no country; a pseudo code is none."""
-    code = None if special else countries.normalise(country)
-    return special or ("known" if code else "unknown"), code or "", network
-
-
-def _special_purpose() -> dict[int, Runs]:
-    columns = {version: Columns.empty() for version in _VERSIONS}
-    rows = [(text, 1 if reachable else 2) for text, reachable in SPECIAL_PURPOSE]
-    for text, value in [*rows, *((text, 3) for text, _ in LOOKED_THROUGH)]:
-        version, first, last = parse_network(text)
-        _append(columns[version], version, first, last, value)
-    return {version: resolve(columns[version]) for version in _VERSIONS}
-
-
-def _append(columns: Columns, version: int, first: int, last: int, value: int) -> None:
-    shift = 96 if version == 4 else 0
-    columns.append(first << shift, ((last + 1) << shift) - 1, value, 0)
+    code = None if hiding else countries.normalise(country)
+    return hiding or ("known" if code else "unknown"), code or "", network

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -77,23 +77,8 @@ class Manifest:
             ConfigurationError: if a file is missing or its checksum is not the stated one.
             FormatError: if a file is not of its format.
         """
-        built = built or datetime.now(UTC)
         layers = {name: Layer(name, self._rows(name)) for name in LAYERS}
-        painting = paint(layers["country"], layers["network"])
-        cells, root4, root6 = grow(painting.ipv4, painting.ipv6)
-        meta = {
-            "built": built.isoformat(timespec="seconds"),
-            "roots": [root4, root6],
-            "runs": [len(painting.ipv4.value), len(painting.ipv6.value)],
-            "classes": painting.classes,
-            "sources": [
-                asdict(source)
-                | {"date": source.date.isoformat(), "rows": layers[source.layer].counts(source.name)}
-                for source in self.sources
-            ],
-        }
-        sections = {"meta": json.dumps(meta, separators=(",", ":")).encode(), "cells": cells.tobytes()}
-        return image.encode(sections | {f"origin.{name}": layer.origin() for name, layer in layers.items()})
+        return encode(layers, self.sources, built or datetime.now(UTC))
 
     def _rows(self, layer: str) -> Iterator[tuple[str, Row]]:
         for source in self.sources:
@@ -113,6 +98,25 @@ class Manifest:
                 f"source {source.name!r}: {path} has SHA-256 {found}, the manifest says {source.sha256}; "
                 "restore the file, or state the new sum if the change is meant"
             )
+
+
+def encode(layers: Mapping[str, Layer], sources: Sequence[Source], built: datetime) -> bytes:
+    """Return the bytes of an image that these layers give."""
+    painting = paint(layers["country"], layers["network"])
+    cells, root4, root6 = grow(painting.ipv4, painting.ipv6)
+    meta = {
+        "built": built.isoformat(timespec="seconds"),
+        "roots": [root4, root6],
+        "runs": [len(painting.ipv4.value), len(painting.ipv6.value)],
+        "classes": painting.classes,
+        "sources": [
+            asdict(source)
+            | {"date": source.date.isoformat(), "rows": layers[source.layer].counts(source.name)}
+            for source in sources
+        ],
+    }
+    sections = {"meta": json.dumps(meta, separators=(",", ":")).encode(), "cells": cells.tobytes()}
+    return image.encode(sections | {f"origin.{name}": layer.origin() for name, layer in layers.items()})
 
 
 def _source(entry: Any, place: str) -> Source:

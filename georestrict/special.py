@@ -10,6 +10,10 @@ IPv4-mapped IPv6 (``::ffff:0:0/96``) does not appear: it is IPv4 before any tabl
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
+from georestrict._core import Columns, Runs, embedded_ipv4, parse_network, resolve
+
 SPECIAL_PURPOSE: tuple[tuple[str, bool], ...] = (
     # network, globally reachable
     ("0.0.0.0/8", False),  # "this network", RFC 791
@@ -63,3 +67,31 @@ LOOKED_THROUGH: tuple[tuple[str, str], ...] = (
     ("2001::/32", "teredo"),  # RFC 4380
     ("64:ff9b::/96", "nat64"),  # RFC 6052
 )
+
+#: What the values of :data:`RUNS` mean.
+MEANINGS = ("", "reachable", "private", "looked-through")
+
+
+def _runs(version: int) -> Runs:
+    columns = Columns.empty()
+    rows = [(text, 1 if reachable else 2) for text, reachable in SPECIAL_PURPOSE]
+    for text, value in [*rows, *((text, 3) for text, _ in LOOKED_THROUGH)]:
+        of_version, first, last = parse_network(text)
+        if of_version == version:
+            columns.append_native(version, first, last, value)
+    return resolve(columns)
+
+
+#: The special-purpose ranges of each IP version as runs over the whole space.
+RUNS: dict[int, Runs] = {4: _runs(4), 6: _runs(6)}
+_STARTS = {version: [*runs.starts()] for version, runs in RUNS.items()}
+
+
+def is_private(version: int, value: int) -> bool:
+    """Return whether an address is ``private``; one that is looked through is what it carries."""
+    start = value << (96 if version == 4 else 0)
+    meaning = RUNS[version].value[bisect_right(_STARTS[version], start) - 1]
+    if meaning == 3:
+        inner = embedded_ipv4(value)
+        return inner is None or is_private(4, inner)
+    return meaning == 2

@@ -43,6 +43,11 @@ class Columns(NamedTuple):
         self.value.append(value)
         self.line.append(line)
 
+    def append_native(self, version: int, first: int, last: int, value: int, line: int = 0) -> None:
+        """Append one range whose ends are numbers of their own IP version."""
+        shift = 96 if version == 4 else 0
+        self.append(first << shift, ((last + 1) << shift) - 1, value, line)
+
 
 def parse_address(text: str) -> tuple[int, int] | None:
     """Return ``(version, value)`` of an address in text, or None if it is not one."""
@@ -67,7 +72,7 @@ def parse_network(text: str) -> tuple[int, int, int]:
     """
     if "/" in text:
         return _parse_cidr(text)
-    if "-" in text:
+    if "-" in text and text[0] in "0123456789abcdefABCDEF:" and ("." in text or ":" in text):
         left, _, right = text.partition("-")
         low, high = _parse_end(left.rstrip(" \t")), _parse_end(right.lstrip(" \t"))
         if low[0] != high[0]:
@@ -152,8 +157,7 @@ def parse_networks(data: bytes) -> tuple[Columns, Columns, list[int]]:
         except ValueError:
             bad.append(number)
             continue
-        shift = 96 if version == 4 else 0
-        families[version].append(first << shift, ((last + 1) << shift) - 1, 1, number)
+        families[version].append_native(version, first, last, 1, number)
     return families[4], families[6], bad
 
 

@@ -1,0 +1,45 @@
+"""georestrict: enforce where-from policies in ASGI and WSGI apps, at the cost of one lookup.
+
+The paved path: a :class:`Policy` over a :class:`Database` makes an :class:`Engine`, and the
+middlewares in ``georestrict.asgi`` and ``georestrict.wsgi`` enforce what it decides.
+"""
+
+from georestrict._core import BACKEND
+from georestrict.database import Database, Location, Status
+from georestrict.engine import Code, Decision, Engine, Reason
+from georestrict.errors import (
+    ChecksumError,
+    ConfigurationError,
+    DatabaseError,
+    FormatError,
+    GeoRestrictError,
+    StaleDataError,
+    VersionError,
+)
+from georestrict.networks import Category, Confidence
+from georestrict.policy import Action, Policy, Rule
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BACKEND",
+    "Action",
+    "Category",
+    "ChecksumError",
+    "Code",
+    "Confidence",
+    "ConfigurationError",
+    "Database",
+    "DatabaseError",
+    "Decision",
+    "Engine",
+    "FormatError",
+    "GeoRestrictError",
+    "Location",
+    "Policy",
+    "Reason",
+    "Rule",
+    "StaleDataError",
+    "Status",
+    "VersionError",
+]

@@ -1,0 +1,157 @@
+"""Paths in rules: patterns, and the many spellings of one path.
+
+A pattern is ``/a`` (exactly that), ``/a/*`` (``/a`` and everything below, at segment boundaries), or
+has other ``*``, each of which stands for any text within one segment.
+
+What blocks matches broadly: if any spelling that some server or framework takes for the path
+(encoded, doubled, dotted, back-slashed, with parameters) matches. What lets through matches strictly:
+only a path in normal form, as it was written. So a strange spelling is never exempt and always
+guarded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from georestrict.errors import ConfigurationError
+
+_DECODINGS = 3
+# Escapes that a path in normal form does not have: of characters that need none, of
+# separators and of NUL (RFC 3986 §2.3, §6.2.2.2).
+_NEEDLESS_ESCAPE = re.compile(rb"%(?:2[Dd]|2[Ee]|2[Ff]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFfCc]|6[1-9A-Fa-f]|7[0-9AaEe]|3[Bb]|25|00)")
+_MALFORMED_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+class PathPatterns:
+    """A set of patterns; tells for a path which of them match, as bit masks.
+
+    Bit ``i`` of a mask stands for ``patterns[i]``.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._exact: dict[str, int] = {}
+        self._below: dict[str, int] = {}
+        self._globs: list[tuple[re.Pattern[str], int]] = []
+        for number, pattern in enumerate(patterns):
+            bit = 1 << number
+            stem = pattern.removesuffix("/*")
+            if "*" in stem:
+                self._globs.append((_glob(pattern), bit))
+            elif stem != pattern:
+                self._below[stem] = self._below.get(stem, 0) | bit
+            else:
+                self._exact[pattern] = self._exact.get(pattern, 0) | bit
+        self._deepest = max((stem.count("/") for stem in self._below), default=0)
+
+    def match(self, path: str, raw: bytes | None) -> tuple[int, int]:
+        """Return the masks of the patterns that match strictly, and broadly.
+
+        ``path`` is what the app sees, percent-decoded; ``raw`` the same as it was sent, if known.
+        """
+        as_written = self._matches(path)
+        strict = as_written if as_written and is_normal(path, raw) else 0
+        broad = as_written
+        for spelling in spellings(path, raw):
+            broad |= self._matches(spelling)
+        return strict, broad
+
+    def _matches(self, path: str) -> int:
+        mask = self._exact.get(path, 0)
+        if self._below:
+            mask |= self._below.get(path, 0) | self._below.get("", 0)
+            at = path.find("/", 1)
+            depth = 1
+            while at > 0 and depth <= self._deepest:
+                mask |= self._below.get(path[:at], 0)
+                at = path.find("/", at + 1)
+                depth += 1
+        for expression, bit in self._globs:
+            if expression.fullmatch(path):
+                mask |= bit
+        return mask
+
+
+def is_normal(path: str, raw: bytes | None) -> bool:
+    """Return whether a path is in normal form, so that no two parties read it differently."""
+    if not path.startswith("/") or any(mark in path for mark in ("\\", ";", "\0", "//", "#", "?")):
+        return False
+    if any(segment in (".", "..") for segment in path.split("/")):
+        return False
+    if raw is None:
+        return "%" not in path
+    raw = raw.partition(b"?")[0]
+    return not (_NEEDLESS_ESCAPE.search(raw) or _MALFORMED_ESCAPE.search(raw))
+
+
+def spellings(path: str, raw: bytes | None) -> set[str]:
+    """Return the other paths for which somebody on the way may take this one."""
+    found = set()
+    sources = [path] if raw is None else [path, raw.partition(b"?")[0].decode("latin-1")]
+    for text in sources:
+        for _ in range(_DECODINGS + 1):
+            found.add(text)
+            found |= _cleaned(text)
+            if "%" not in text:
+                break
+            text = unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+    return found
+
+
+def _cleaned(text: str) -> set[str]:
+    text = text.replace("\\", "/")
+    segments = [segment.partition(";")[0] for segment in re.split("[\0#?]", text)[0].split("/")]
+    resolved: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            del resolved[-1:]
+        elif segment not in ("", "."):
+            resolved.append(segment)
+    unresolved = [segment for segment in segments if segment not in ("", ".")]
+    return {"/" + "/".join(resolved), "/" + "/".join(unresolved)}
+
+
+def checked_pattern(pattern: str) -> str:
+    """Return a pattern, or say what is wrong with it.
+
+    Raises:
+        ValueError: with the reason and the fix.
+    """
+    if not pattern.startswith("/"):
+        raise ValueError("a path begins with '/'")
+    if "?" in pattern or "#" in pattern:
+        raise ValueError("a path has no query and no fragment; leave '?' and '#' out")
+    if "%" in pattern:
+        raise ValueError("write the path decoded, without '%' escapes")
+    if any(ord(character) < 32 or ord(character) == 127 for character in pattern):
+        raise ValueError("a path has no control characters")
+    if not is_normal(pattern, None):
+        raise ValueError("not in normal form: leave out '//', '.', '..', ';' and '\\'")
+    return pattern
+
+
+def check_patterns(patterns: Sequence[str], place: str) -> tuple[str, ...]:
+    """Check every pattern of a rule; the error names the place."""
+    for number, pattern in enumerate(patterns):
+        try:
+            checked_pattern(pattern)
+        except ValueError as error:
+            raise ConfigurationError(f"{place}[{number}]: {pattern!r}: {error}") from None
+    return tuple(patterns)
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """Each ``*`` takes as little as it can and never gives back (atomic): linear time."""
+    below = pattern.endswith("/*")
+    segments = []
+    for segment in pattern.removesuffix("/*").split("/"):
+        first, *others = segment.split("*")
+        text = re.escape(first)
+        for number, other in enumerate(others, 1):
+            if number == len(others):
+                text += "[^/]*" + re.escape(other)
+            else:
+                text += f"(?>[^/]*?{re.escape(other)})" if other else ""
+        segments.append(text)
+    return re.compile("/".join(segments) + ("(?:/.*)?" if below else ""), re.DOTALL)

@@ -1,0 +1,45 @@
+"""Helpers for tests: a small database in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+
+from georestrict._core import parse_network
+from georestrict.database import Database
+from georestrict.layers import Layer
+from georestrict.manifest import LAYERS, Source, encode
+from georestrict.sources import Row
+from georestrict.table import Image
+
+_DATE = date(2026, 1, 1)
+
+
+def tiny_database(countries: Mapping[str, str], networks: Mapping[str, str] | None = None) -> Database:
+    """Return a database that holds just these ranges.
+
+    ``countries`` maps networks to country codes, ``networks`` maps networks to what they are, as
+    ``"category:confidence:provider"``.
+
+    >>> from georestrict.testing import tiny_database
+    >>> db = tiny_database({"175.16.199.0/24": "CN"}, {"175.16.199.128/25": "vpn:high:Example"})
+    >>> db.lookup("175.16.199.200").categories
+    mappingproxy({<Category.VPN: 'vpn'>: <Confidence.HIGH: 'high'>})
+    """
+    given = {"country": countries, "network": networks or {}}
+    sources = [
+        Source(
+            name=layer, title="for tests", layer=layer, format="networks", path="-", date=_DATE,
+            licence="CC0-1.0", attribution="-",
+        )
+        for layer in LAYERS
+    ]
+    layers = {layer: Layer(layer, _rows(layer, given[layer])) for layer in LAYERS}
+    data = encode(layers, sources, datetime(2026, 1, 1, tzinfo=UTC))
+    return Database(Image(memoryview(data), "tiny"))
+
+
+def _rows(layer: str, ranges: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+    for line, (text, value) in enumerate(ranges.items(), 1):
+        version, first, last = parse_network(text)
+        yield layer, Row(version, first, last, value, line)

@@ -1,0 +1,100 @@
+"""What the operator sees: one log line for each request that is not plainly allowed.
+
+Lines go to the logger ``georestrict`` at INFO; set-up problems, once each, at WARNING. An address is
+cut to its /24 or /48 network. Text from the request is escaped and cut to 128 characters.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from georestrict.address import AddressReason, ClientAddress
+from georestrict.engine import Decision, Reason
+
+logger = logging.getLogger("georestrict")
+
+_LONGEST_TEXT = 128
+_PREFIX = {4: 24, 6: 48}
+
+_FIXES = {
+    AddressReason.UNDECLARED_PROXY: (
+        "a private peer sent a forwarding header: a proxy or load balancer stands in front, and nobody declared "
+        "it, so clients cannot be told; set client=TrustedProxies(\"<its subnet>\") from georestrict.address"
+    ),
+    AddressReason.UNIX_UNTRUSTED: (
+        "requests come over a unix socket that is not declared; set client=TrustedProxies(..., unix=True)"
+    ),
+    AddressReason.HEADER_MISSING: (
+        "a trusted proxy sent no forwarding header, so its clients cannot be told; make it send one "
+        "(nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or leave it out of the trusted ranges"
+    ),
+    AddressReason.ALL_TRUSTED: (
+        "every entry of the forwarding header is a trusted proxy; declare narrower ranges: clients are inside them"
+    ),
+    AddressReason.NO_PEER: (
+        "the server does not tell the peer's address; check how it is started (a unix socket must be declared)"
+    ),
+}
+_PRIVATE = (
+    "a loopback or private address is not let through by this policy; if such clients are yours, "
+    'set fallback.private = "allow", or name their networks in an allow rule'
+)
+
+
+class Observer:
+    """Writes the log lines of one middleware."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def decided(self, decision: Decision, client: ClientAddress, method: str, path: str) -> None:
+        """Log a decision that is not a plain allow."""
+        if decision.reason is Reason.PRIVATE:
+            self.once(Reason.PRIVATE, _PRIVATE)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s", line(decision, client, method, path))
+
+    def unresolved(self, client: ClientAddress) -> None:
+        """Say once, for each reason, what to change so that clients can be told."""
+        fix = _FIXES.get(client.reason)
+        if fix is not None:
+            self.once(client.reason, f"client address unresolved ({client.reason}): {fix}")
+
+    def once(self, key: str, message: str) -> None:
+        """Log a warning the first time."""
+        if key not in self._told:
+            self._told.add(key)
+            logger.warning("%s", message)
+
+
+def line(decision: Decision, client: ClientAddress, method: str, path: str) -> str:
+    """Return a decision as one log line of ``key=value`` fields."""
+    verb = {"block": "blocked", "warn": "warned", "allow": "allowed"}[decision.decided]
+    if decision.would is not None:
+        verb = f"dry-run {verb}"
+    fields: Sequence[tuple[str, object]] = (
+        ("country", decision.country),
+        ("reason", decision.reason),
+        ("rule", decision.rule and escaped(decision.rule)),
+        ("code", decision.code),
+        ("network", truncated(client.address)),
+        ("client", client.reason),
+        ("method", escaped(method)),
+        ("path", escaped(path)),
+    )
+    return " ".join([verb, *(f"{key}={'-' if value is None else value}" for key, value in fields)])
+
+
+def truncated(address: IPv4Address | IPv6Address | None) -> str | None:
+    """Return the /24 or /48 network of an address."""
+    if address is None:
+        return None
+    return str(ip_network(f"{address}/{_PREFIX[address.version]}", strict=False))
+
+
+def escaped(text: str) -> str:
+    """Return text from outside as a quoted ASCII string of bounded length."""
+    return json.dumps(text[:_LONGEST_TEXT])

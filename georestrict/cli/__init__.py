@@ -1,0 +1,40 @@
+"""The command line: one file a subcommand.
+
+Exit codes: 0 answered (a block is an answer), 1 an input was invalid (an address, an image), 2 usage
+or configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from georestrict import BACKEND, __version__
+from georestrict.cli.check import check
+from georestrict.cli.compile import compile_image
+from georestrict.cli.lookup import lookup
+from georestrict.cli.verify import verify
+from georestrict.errors import ConfigurationError, GeoRestrictError
+
+
+class _Group(click.Group):
+    """Turns our errors into one sentence and the right exit code, without a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except GeoRestrictError as error:
+            click.echo(f"georestrict: {error}", err=True)
+            sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+@click.group(cls=_Group)
+@click.version_option(__version__, message=f"georestrict %(version)s ({BACKEND} core)")
+def main() -> None:
+    """Where an address appears to be, and what a policy says to it."""
+
+
+for command in (lookup, check, compile_image, verify):
+    main.add_command(command)

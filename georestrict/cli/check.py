@@ -1,0 +1,58 @@
+"""``georestrict check``: what a policy says to addresses, and why."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from georestrict.cli.inputs import addresses, end, print_table, told, what_is_wrong
+from georestrict.database import Status, number_of
+from georestrict.engine import Engine
+
+
+@click.command()
+@click.argument("address", nargs=-1, required=True)
+@click.option("--policy", type=click.Path(), required=True, help="The policy file (TOML).")
+@click.option("--database", type=click.Path(), help="A compiled image instead of the default data.")
+@click.option("--path", default="/", show_default=True, help="The request's path.")
+@click.option("--method", default="GET", show_default=True, help="The request's method.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each address, a line each.")
+def check(
+    address: tuple[str, ...], policy: str, database: str | None, path: str, method: str, as_json: bool
+) -> None:
+    """Print the decision for each address, and why. A block is an answer: the exit code stays 0.
+
+    ADDRESS may be '-': one address a line from standard input.
+    """
+    engine = Engine(policy, database=database)
+    total = invalid = 0
+    rows = []
+    for text in addresses(address):
+        total += 1
+        if number_of(text) is None:
+            invalid += 1
+            wrong = what_is_wrong(text)
+            if as_json:
+                click.echo(json.dumps({"address": text, "error": wrong}, ensure_ascii=False))
+            else:
+                rows.append((text, "-", "-", "-", "-", f"error: {wrong}"))
+            continue
+        decision = engine.decide(text, path=path, method=method)
+        location, matches = engine.lookup(text), engine.matches(text)
+        if as_json:
+            click.echo(json.dumps({
+                "address": text, "action": decision.action, "would": decision.would,
+                "reason": decision.reason, "rule": decision.rule, "code": decision.code,
+                "country": location.country, "status": location.status,
+                "categories": dict(location.categories), "lists": sorted(location.lists),
+                "matches": [told(match) for match in matches],
+            }, ensure_ascii=False))
+        else:
+            action = str(decision.action) if decision.would is None else f"dry-run: {decision.would}"
+            where = location.country or (location.status if location.status is not Status.KNOWN else "-")
+            rows.append((text, where, action, decision.reason, decision.rule or "-",
+                         "; ".join(f"{match.value} {told(match)}" for match in matches) or "-"))
+    if not as_json:
+        print_table(("ADDRESS", "COUNTRY", "ACTION", "REASON", "RULE", "MATCHED"), rows)
+    end(invalid, total)

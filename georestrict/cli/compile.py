@@ -1,0 +1,27 @@
+"""``georestrict compile``: sources to an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from georestrict.errors import ConfigurationError
+from georestrict.manifest import Manifest
+from georestrict.table import publish
+
+
+@click.command("compile")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The image to write.")
+def compile_image(manifest: Path, output: Path) -> None:
+    """Compile the sources that MANIFEST (sources.toml) names into one image.
+
+    The image appears under its name only when it is complete.
+    """
+    data = Manifest.load(manifest).compile()
+    try:
+        publish(output, data)
+    except OSError as error:
+        raise ConfigurationError(f"{output}: cannot be written: {error.strerror}") from error
+    click.echo(f"{output}: {len(data):,} bytes")

@@ -1,0 +1,52 @@
+"""What subcommands have in common: addresses from arguments or standard input, and tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+
+from georestrict._core import parse_network
+from georestrict.database import Match
+
+
+def addresses(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments; ``-`` stands for the lines of standard input."""
+    for argument in arguments:
+        if argument != "-":
+            yield argument
+            continue
+        for line in click.get_text_stream("stdin", errors="replace"):
+            if line.strip():
+                yield line.strip()
+
+
+def what_is_wrong(text: str) -> str:
+    """Say why text is not an address."""
+    try:
+        parse_network(text)
+    except ValueError as error:
+        return str(error)
+    return "give one address, not a network or a range"
+
+
+def told(match: Match) -> str:
+    """One matched range as ``first-last (source:line)``."""
+    ends = str(match.first) if match.first == match.last else f"{match.first}-{match.last}"
+    return f"{ends} ({match.source}:{match.line})"
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns as wide as their widest cell."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def end(invalid: int, total: int) -> None:
+    """Exit with 1 if an input was invalid, and say how many were."""
+    if invalid:
+        click.echo(f"georestrict: {invalid} of {total} inputs: not an address", err=True)
+        sys.exit(1)

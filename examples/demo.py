@@ -95,7 +95,11 @@ def main() -> int:
 async def ask_all(engine: Engine, port: int) -> int:
     """Send every client's request, print the table, and compare with what must come out."""
     form = "{:<21} {:<18} {:<12} {:<10} {:<12} {:<8} {:>6} {:>10}  {}"
-    print(form.format("CLIENT", "ADDRESS", "COUNTRY", "CATEGORIES", "RULE", "DECISION", "STATUS", "DECIDED IN", ""))
+    print(
+        form.format(
+            "CLIENT", "ADDRESS", "COUNTRY", "CATEGORIES", "RULE", "DECISION", "STATUS", "DECIDED IN", ""
+        )
+    )
     failures = 0
     for client in CLIENTS:
         address = client.address or ""
@@ -133,7 +137,9 @@ async def ask_websocket(client: Client, port: int) -> int:
     """Open a WebSocket; return 101 if it was accepted, else the status of the refusal."""
     url = f"ws://127.0.0.1:{port}{client.path}"
     try:
-        async with websockets.connect(url, additional_headers=forwarded(client.address), proxy=None) as connection:
+        async with websockets.connect(
+            url, additional_headers=forwarded(client.address), proxy=None
+        ) as connection:
             await connection.recv()
             return 101
     except websockets.InvalidStatus as refused:

@@ -164,7 +164,9 @@ class TrustedProxies:
 
     def __init__(self, *ranges: str, header: str = "x-forwarded-for", unix: bool = False) -> None:
         if header.lower() != "x-forwarded-for":
-            raise ConfigurationError(f"TrustedProxies: header {header!r} is not read; write 'x-forwarded-for'")
+            raise ConfigurationError(
+                f"TrustedProxies: header {header!r} is not read; write 'x-forwarded-for'"
+            )
         object.__setattr__(self, "header", header.lower())
         object.__setattr__(self, "unix", unix)
         object.__setattr__(self, "_ranges", _Ranges(ranges, "TrustedProxies"))

@@ -70,7 +70,9 @@ class GeoRestrictMiddleware:
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             if kind != "lifespan":
-                self._observer.once(kind, f"scope type {kind!r} carries no client address: passed through unguarded")
+                self._observer.once(
+                    kind, f"scope type {kind!r} carries no client address: passed through unguarded"
+                )
             await self.app(scope, receive, send)
             return
         client, decision = self._decide(scope)
@@ -117,7 +119,13 @@ def _peer(scope: Scope) -> str | None:
         host = client[0]
         return host if isinstance(host, str) and host else None
     server = scope.get("server")
-    if server and len(server) == 2 and server[1] is None and isinstance(server[0], str) and server[0].startswith("/"):
+    if (
+        server
+        and len(server) == 2
+        and server[1] is None
+        and isinstance(server[0], str)
+        and server[0].startswith("/")
+    ):
         return UNIX_PEER
     return None
 
@@ -163,7 +171,9 @@ def _warning(send: Send, name: str, value: str) -> Send:
 
     async def warned(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
-            others = [pair for pair in message.get("headers") or () if bytes(pair[0]).lower() != _WARNING_NAME]
+            others = [
+                pair for pair in message.get("headers") or () if bytes(pair[0]).lower() != _WARNING_NAME
+            ]
             message = {**message, "headers": [*others, header]}
         await send(message)
 

@@ -47,9 +47,7 @@ class Location:
 
     country: str | None = None
     subdivision: str | None = None
-    categories: Mapping[Category, Confidence] = field(
-        default_factory=lambda: _NO_CATEGORIES, hash=False
-    )
+    categories: Mapping[Category, Confidence] = field(default_factory=lambda: _NO_CATEGORIES, hash=False)
     provider: str | None = None
     lists: frozenset[str] = frozenset()
     status: Status = Status.UNKNOWN
@@ -233,8 +231,11 @@ class Database:
 
 def number_of(address: str | IPv4Address | IPv6Address) -> tuple[int, int] | None:
     """Return ``(version, value)``, IPv4-mapped IPv6 being IPv4; None for text that is no address."""
-    if isinstance(address, str):
-        return parse_address(address)
+    return parse_address(address) if isinstance(address, str) else number_of_ip(address)
+
+
+def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
+    """Return ``(version, value)`` of an address object, IPv4-mapped IPv6 being IPv4."""
     if not isinstance(address, IPv4Address | IPv6Address):
         raise TypeError(f"an address is text, IPv4Address or IPv6Address, not {type(address).__name__}")
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

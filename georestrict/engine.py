@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from georestrict._core import Answers, Columns, Runs, Table, grow, merge, parse_network, relabel, resolve
-from georestrict.database import Database, Location, Match, Status, number_of
+from georestrict.database import Database, Location, Match, Status, number_of, number_of_ip
 from georestrict.errors import ConfigurationError, FormatError
 from georestrict.networks import ANONYMOUS
 from georestrict.paths import PathPatterns
@@ -106,14 +106,6 @@ class _Program:
         return self.otherwise
 
 
-@dataclass(frozen=True, slots=True)
-class _LookThrough:
-    """For a class whose IPv6 addresses carry an IPv4 address: the class is decided by pair."""
-
-
-_LOOK_THROUGH = _LookThrough()
-
-
 class Engine:
     """Decides about addresses by one policy over one database.
 
@@ -164,7 +156,9 @@ class Engine:
         short = {name: codes for name, codes in (("block", block), ("warn", warn), ("allow", allow)) if codes}
         if engine is not None:
             if policy is not None or database is not None or short:
-                raise ConfigurationError("options: engine= comes alone; it has its policy and database already")
+                raise ConfigurationError(
+                    "options: engine= comes alone; it has its policy and database already"
+                )
             return engine
         if policy is not None and short:
             raise ConfigurationError(f"options: give policy= or {', '.join(short)}=, not both")
@@ -230,9 +224,13 @@ class Snapshot:
     def __init__(self, policy: Policy, database: Database) -> None:
         self.policy, self.database = policy, database
         self._lists = {name: _load_list(name, source) for name, source in policy.lists.items()}
-        members = [(_ListLabel(name), networks) for name, networks in self._lists.items()]
-        members += [
-            (_RuleLabel(rule.name), _parse_networks(rule.networks)) for rule in policy.rules if rule.networks
+        members: list[tuple[_Label, NetworkList]] = [
+            *((_ListLabel(name), networks) for name, networks in self._lists.items()),
+            *(
+                (_RuleLabel(rule.name), _parse_networks(rule.networks))
+                for rule in policy.rules
+                if rule.networks
+            ),
         ]
         self._table, self._classes = _paint(database, members)
         patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
@@ -240,8 +238,9 @@ class Snapshot:
         self._masks = {
             rule.name: sum(1 << patterns.index(path) for path in set(rule.paths)) for rule in policy.rules
         }
+        # None: the class's IPv6 addresses carry an IPv4 address, and are decided by the pair
         entries = [
-            _LOOK_THROUGH if database.looked_through[number] else self._entry(database.classes[number], labels)
+            None if database.looked_through[number] else self._entry(database.classes[number], labels)
             for number, labels in self._classes
         ]
         unresolved = self._entry(Location(status=Status.UNRESOLVED), frozenset())
@@ -252,17 +251,19 @@ class Snapshot:
 
     def decide(self, address: Address | None, path: str, raw_path: bytes | None) -> Decision:
         """Return the decision for an address and a path."""
-        if isinstance(address, str):
-            entry = self._at(address)
-        elif address is None:
-            entry = self._unresolved
-        else:
-            entry = self._entries[self._table.find_value(*number_of(address))]
-        if entry is _LOOK_THROUGH:
-            entry = self._look_through(address)
+        entry = self._unresolved if address is None else self._find(address)
         if isinstance(entry, Decision):
             return entry
         return entry.run(*self._paths.match(path, raw_path))
+
+    def _find(self, address: Address) -> Decision | _Program:
+        """Return what was prepared for an address: one lookup, but for those that carry another."""
+        entry: Decision | _Program | None
+        if isinstance(address, str):
+            entry = self._at(address)
+        else:
+            entry = self._entries[self._table.find_value(*number_of_ip(address))]
+        return self._look_through(address) if entry is None else entry
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the lists that hold it."""
@@ -291,7 +292,10 @@ class Snapshot:
             for version, value in numbers:
                 columns = networks.ipv4 if version == 4 else networks.ipv6
                 source = str(self.policy.lists[name].path)
-                found += (Match("list", name, *ends, source, line) for *ends, line in _holding(columns, version, value))
+                found += (
+                    Match("list", name, first, last, source, line)
+                    for first, last, line in _holding(columns, version, value)
+                )
         return tuple(found)
 
     def _inner(self, version: int, value: int) -> int | None:
@@ -299,9 +303,9 @@ class Snapshot:
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
 
-    def _look_through(self, address: Address | None) -> Decision | _Program:
+    def _look_through(self, address: Address) -> Decision | _Program:
         """Decide for an address that carries another: its country, and the lists of both."""
-        number = None if address is None else number_of(address)
+        number = number_of(address)
         if number is None:
             return self._unresolved
         outer, inner = self._table.find_value(*number), self._inner(*number)
@@ -443,8 +447,11 @@ def _parse_networks(texts: Iterable[str]) -> NetworkList:
 def _paint(
     database: Database, members: Sequence[tuple[_Label, NetworkList]]
 ) -> tuple[Table, list[tuple[int, frozenset[_Label]]]]:
-    """Lay lists over the database's runs; return a table, and what each of its classes means:
-    a class of the database, and the labels that hold."""
+    """Lay lists over the database's runs.
+
+    Return a table, and what each of its classes means: a class of the database, and the labels
+    that hold there.
+    """
     nothing: frozenset[_Label] = frozenset()
     if not members:
         return database.table, [(number, nothing) for number in range(len(database.classes))]
@@ -481,5 +488,6 @@ def _tell_start(snapshot: Snapshot) -> None:
     blocks = policy.default is Action.BLOCK or any(rule.action is Action.BLOCK for rule in policy.rules)
     if blocks and policy.contact is None:
         logger.warning(
-            "%s: no contact: blocked clients are not told whom to ask; set contact = \"https://…\"", policy.place
+            '%s: no contact: blocked clients are not told whom to ask; set contact = "https://…"',
+            policy.place,
         )

@@ -21,23 +21,27 @@ _PREFIX = {4: 24, 6: 48}
 
 _FIXES = {
     AddressReason.UNDECLARED_PROXY: (
-        "a private peer sent a forwarding header: a proxy or load balancer stands in front, and nobody declared "
-        "it, so clients cannot be told; set client=TrustedProxies(\"<its subnet>\") from georestrict.address"
+        "a private peer sent a forwarding header: a proxy or load balancer stands in front, and nobody "
+        "declared it, so clients cannot be told; set client=TrustedProxies('<its subnet>') "
+        "from georestrict.address"
     ),
     AddressReason.UNIX_UNTRUSTED: (
         "requests come over a unix socket that is not declared; set client=TrustedProxies(..., unix=True)"
     ),
     AddressReason.HEADER_MISSING: (
-        "a trusted proxy sent no forwarding header, so its clients cannot be told; make it send one "
-        "(nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or leave it out of the trusted ranges"
+        "a trusted proxy sent no forwarding header, so its clients cannot be told; make it send one (nginx: "
+        "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or take it out of the trusted ranges"
     ),
     AddressReason.ALL_TRUSTED: (
-        "every entry of the forwarding header is a trusted proxy; declare narrower ranges: clients are inside them"
+        "every entry of the forwarding header is a trusted proxy, so the ranges hold clients, too; "
+        "declare narrower ones"
     ),
     AddressReason.NO_PEER: (
-        "the server does not tell the peer's address; check how it is started (a unix socket must be declared)"
+        "the server does not tell the peer's address; check how it is started (a unix socket must be "
+        "declared)"
     ),
 }
+
 _PRIVATE = (
     "a loopback or private address is not let through by this policy; if such clients are yours, "
     'set fallback.private = "allow", or name their networks in an allow rule'

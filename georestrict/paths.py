@@ -20,7 +20,9 @@ from georestrict.errors import ConfigurationError
 _DECODINGS = 3
 # Escapes that a path in normal form does not have: of characters that need none, of
 # separators and of NUL (RFC 3986 §2.3, §6.2.2.2).
-_NEEDLESS_ESCAPE = re.compile(rb"%(?:2[Dd]|2[Ee]|2[Ff]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFfCc]|6[1-9A-Fa-f]|7[0-9AaEe]|3[Bb]|25|00)")
+_NEEDLESS_ESCAPE = re.compile(
+    rb"%(?:2[Dd]|2[Ee]|2[Ff]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFfCc]|6[1-9A-Fa-f]|7[0-9AaEe]|3[Bb]|25|00)"
+)
 _MALFORMED_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 

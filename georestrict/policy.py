@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from georestrict import countries
 from georestrict._core import parse_network
@@ -99,7 +99,9 @@ class Policy:
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise ConfigurationError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from error
+            raise ConfigurationError(
+                f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8"
+            ) from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
         return _Reader(str(path), path.parent).policy(document)
@@ -114,7 +116,9 @@ class Policy:
         return _Reader("policy", Path()).policy(mapping)
 
     @classmethod
-    def short(cls, *, block: Sequence[str] = (), warn: Sequence[str] = (), allow: Sequence[str] = ()) -> Policy:
+    def short(
+        cls, *, block: Sequence[str] = (), warn: Sequence[str] = (), allow: Sequence[str] = ()
+    ) -> Policy:
         """Build the policy of the short form: lists of country codes.
 
         With ``allow`` everything else is blocked, except what ``warn`` names; without, everything
@@ -127,20 +131,27 @@ class Policy:
         for action, codes in given.items():
             if not isinstance(codes, str) and not codes:
                 continue
-            checked = reader.countries(_listed(codes), action)
+            checked = reader.countries(codes, action)
             for code in sorted(checked):
                 if seen.setdefault(code, action) != action:
-                    raise ConfigurationError(f"options: {code} is in both {seen[code]!r} and {action!r}; keep one")
+                    raise ConfigurationError(
+                        f"options: {code} is in both {seen[code]!r} and {action!r}; keep one"
+                    )
             rules.append(Rule(name=action, action=Action(action), countries=checked))
         if not rules:
-            raise ConfigurationError("nothing to enforce: give a policy, an engine, or block=, warn= or allow=")
+            raise ConfigurationError(
+                "nothing to enforce: give a policy, an engine, or block=, warn= or allow="
+            )
         default = Action.BLOCK if allow else Action.ALLOW
         return cls(default=default, fallback=_fallback(default, {}), rules=tuple(rules), place="options")
 
 
 def _fallback(default: Action, stated: Mapping[Fallback, Action]) -> Mapping[Fallback, Action]:
-    """A block list leaves open what has no country; an allow list does not. Both refuse clients
-    that cannot be told, and requests that cannot be judged."""
+    """Fill in the cases that a policy does not state.
+
+    A block list leaves open what has no country, an allow list does not. Both refuse clients that
+    cannot be told, and requests that cannot be judged.
+    """
     open_or_not = Action.ALLOW if default is Action.ALLOW else Action.BLOCK
     usual = {
         Fallback.UNKNOWN: open_or_not,
@@ -166,7 +177,7 @@ class _Reader:
     def policy(self, document: Mapping[str, Any]) -> Policy:
         self._table(document, "the policy", _POLICY_KEYS)
         if "default" not in document:
-            self._fail("default", "is missing; write default = \"allow\" or default = \"block\"")
+            self._fail("default", 'is missing; write default = "allow" or default = "block"')
         default = Action(self._word(document["default"], "default", ("allow", "block")))
         mode = self._word(document.get("mode", "enforce"), "mode", _MODES)
         lists = self._lists(document.get("lists", {}))
@@ -190,7 +201,13 @@ class _Reader:
     def _contact(self, value: Any) -> str | None:
         if value is None:
             return None
-        if not isinstance(value, str) or not value.startswith(("https://", "mailto:")) or not value.isprintable() or " " in value or len(value) < 12:
+        if (
+            not isinstance(value, str)
+            or not value.startswith(("https://", "mailto:"))
+            or not value.isprintable()
+            or " " in value
+            or len(value) < 12
+        ):
             self._fail("contact", f"{value!r}: write a link that begins with https:// or mailto:")
         return str(value)
 
@@ -219,7 +236,8 @@ class _Reader:
             rule = self._rule(entry, number, lists)
             if rule.name in names:
                 self._fail(
-                    f"rules[{number}].name", f"{rule.name!r} is the name of rule {names[rule.name]} too; rename one"
+                    f"rules[{number}].name",
+                    f"{rule.name!r} is the name of rule {names[rule.name]} too; rename one",
                 )
             names[rule.name] = number
             rules.append(rule)
@@ -237,7 +255,9 @@ class _Reader:
         rule = Rule(
             name=str(name),
             action=Action(self._word(entry["action"], f"{key}.action", tuple(Action))),
-            countries=self.countries(entry["countries"], f"{key}.countries") if "countries" in entry else frozenset(),
+            countries=self.countries(entry["countries"], f"{key}.countries")
+            if "countries" in entry
+            else frozenset(),
             categories=self._categories(entry, f"{key}.categories"),
             lists=self._list_names(entry, f"{key}.lists", lists),
             networks=self._networks(entry, f"{key}.networks"),
@@ -272,7 +292,9 @@ class _Reader:
                 self._fail(f"{key}[{number}]", f"{text!r} is not a category: {error}")
         return tuple(wanted)
 
-    def _list_names(self, entry: Mapping[str, Any], key: str, lists: Mapping[str, ListFile]) -> tuple[str, ...]:
+    def _list_names(
+        self, entry: Mapping[str, Any], key: str, lists: Mapping[str, ListFile]
+    ) -> tuple[str, ...]:
         if "lists" not in entry:
             return ()
         names = self._array(entry["lists"], key, "partners")
@@ -306,18 +328,21 @@ class _Reader:
             self._fail(key, f"is {value!r}, must be an array of text, such as [{example!r}]")
         entries = _listed(value)
         if not entries:
-            self._fail(key, f"is empty and would match nothing; name at least one, such as [{example!r}], or remove it")
+            self._fail(
+                key,
+                f"is empty and would match nothing; name at least one, such as [{example!r}], or remove it",
+            )
         for number, item in enumerate(entries):
             if not isinstance(item, str):
                 self._fail(f"{key}[{number}]", f"is {item!r}, must be text in quotes")
         return entries
 
     def _word(self, value: Any, key: str, words: Sequence[str]) -> str:
-        if isinstance(value, str) and value in words:
-            return value
-        close = get_close_matches(value.lower(), words, n=1) if isinstance(value, str) else []
-        hint = f"did you mean {str(close[0])!r}?" if close else f"write one of {', '.join(words)}"
-        return self._fail(key, f"is {value!r}: {hint}")
+        if not isinstance(value, str) or value not in words:
+            close = get_close_matches(value.lower(), words, n=1) if isinstance(value, str) else []
+            hint = f"did you mean {str(close[0])!r}?" if close else f"write one of {', '.join(words)}"
+            self._fail(key, f"is {value!r}: {hint}")
+        return value
 
     def _table(self, value: Any, key: str, known: Sequence[str]) -> None:
         if not isinstance(value, Mapping):
@@ -328,7 +353,7 @@ class _Reader:
                 hint = f"did you mean {str(close[0])!r}?" if close else f"known are {', '.join(known)}"
                 self._fail(key, f"unknown key {str(name)!r}: {hint}")
 
-    def _fail(self, key: str, message: str) -> Any:
+    def _fail(self, key: str, message: str) -> NoReturn:
         raise ConfigurationError(f"{self._place}: {key}: {message}")
 
 

@@ -37,7 +37,9 @@ class Response:
 
 def blocked(decision: Decision, policy: Policy, accept: str | None) -> Response:
     """Return what a blocked client receives; ``accept`` is the request's ``Accept`` header."""
-    return _render(decision.code or Code.COUNTRY, decision.reason, decision.country, policy.contact, media_type(accept))
+    return _render(
+        decision.code or Code.COUNTRY, decision.reason, decision.country, policy.contact, media_type(accept)
+    )
 
 
 def warning(decision: Decision, policy: Policy) -> tuple[str, str]:
@@ -98,14 +100,14 @@ def _render(code: Code, reason: Reason, country: str | None, contact: str | None
 
 def _message(code: Code, reason: Reason, country: str | None) -> str:
     if code is Code.COUNTRY:
-        if country is None:
-            return "Country, region, or territory not supported: your address does not appear to be in any country."
-        return (
-            "Country, region, or territory not supported: "
-            f"your address appears to be in {countries.NAMES.get(country, country)} ({country})."
+        found = (
+            "does not appear to be in any country"
+            if country is None
+            else f"appears to be in {countries.NAMES.get(country, country)} ({country})"
         )
+        return f"Country, region, or territory not supported: your address {found}."
     return {
-        Code.ANONYMOUS: "Your address appears to belong to an anonymising network, which is not allowed here.",
+        Code.ANONYMOUS: "Your address appears to be of an anonymising network, which is not allowed here.",
         Code.NETWORK: "The network that your address belongs to is not allowed here.",
         Code.UNRESOLVED: "Your address could not be determined, so this request cannot be served.",
         Code.NO_LOCATION: "Your location cannot be determined at the moment; please try again later.",

@@ -29,8 +29,14 @@ def tiny_database(countries: Mapping[str, str], networks: Mapping[str, str] | No
     given = {"country": countries, "network": networks or {}}
     sources = [
         Source(
-            name=layer, title="for tests", layer=layer, format="networks", path="-", date=_DATE,
-            licence="CC0-1.0", attribution="-",
+            name=layer,
+            title="for tests",
+            layer=layer,
+            format="networks",
+            path="-",
+            date=_DATE,
+            licence="CC0-1.0",
+            attribution="-",
         )
         for layer in LAYERS
     ]

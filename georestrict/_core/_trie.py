@@ -148,9 +148,7 @@ class Answers:
     stand for IPv6 addresses that carry an IPv4 address: the answer is then that address's.
     """
 
-    def __init__(
-        self, table: Table, objects: Sequence[Any], missed: Any, looked_through: bytes
-    ) -> None:
+    def __init__(self, table: Table, objects: Sequence[Any], missed: Any, looked_through: bytes) -> None:
         if not len(objects) == len(looked_through) == table.classes:
             raise ValueError("there must be one answer for each class")
         self._table, self._objects, self._missed = table, tuple(objects), missed

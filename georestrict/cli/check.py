@@ -41,18 +41,37 @@ def check(
         decision = engine.decide(text, path=path, method=method)
         location, matches = engine.lookup(text), engine.matches(text)
         if as_json:
-            click.echo(json.dumps({
-                "address": text, "action": decision.action, "would": decision.would,
-                "reason": decision.reason, "rule": decision.rule, "code": decision.code,
-                "country": location.country, "status": location.status,
-                "categories": dict(location.categories), "lists": sorted(location.lists),
-                "matches": [told(match) for match in matches],
-            }, ensure_ascii=False))
+            click.echo(
+                json.dumps(
+                    {
+                        "address": text,
+                        "action": decision.action,
+                        "would": decision.would,
+                        "reason": decision.reason,
+                        "rule": decision.rule,
+                        "code": decision.code,
+                        "country": location.country,
+                        "status": location.status,
+                        "categories": dict(location.categories),
+                        "lists": sorted(location.lists),
+                        "matches": [told(match) for match in matches],
+                    },
+                    ensure_ascii=False,
+                )
+            )
         else:
             action = str(decision.action) if decision.would is None else f"dry-run: {decision.would}"
             where = location.country or (location.status if location.status is not Status.KNOWN else "-")
-            rows.append((text, where, action, decision.reason, decision.rule or "-",
-                         "; ".join(f"{match.value} {told(match)}" for match in matches) or "-"))
+            rows.append(
+                (
+                    text,
+                    where,
+                    action,
+                    decision.reason,
+                    decision.rule or "-",
+                    "; ".join(f"{match.value} {told(match)}" for match in matches) or "-",
+                )
+            )
     if not as_json:
         print_table(("ADDRESS", "COUNTRY", "ACTION", "REASON", "RULE", "MATCHED"), rows)
     end(invalid, total)

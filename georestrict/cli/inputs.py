@@ -17,9 +17,10 @@ def addresses(arguments: Sequence[str]) -> Iterator[str]:
         if argument != "-":
             yield argument
             continue
-        for line in click.get_text_stream("stdin", errors="replace"):
-            if line.strip():
-                yield line.strip()
+        for line in sys.stdin.buffer:
+            text = line.decode(errors="replace").strip()
+            if text:
+                yield text
 
 
 def what_is_wrong(text: str) -> str:

@@ -40,8 +40,12 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
                     "via": location.via,
                     "matches": [
                         {
-                            "layer": match.layer, "value": match.value, "first": str(match.first),
-                            "last": str(match.last), "source": match.source, "line": match.line,
+                            "layer": match.layer,
+                            "value": match.value,
+                            "first": str(match.first),
+                            "last": str(match.last),
+                            "source": match.source,
+                            "line": match.line,
                             "date": _dates(db)[match.source],
                         }
                         for match in matches
@@ -55,8 +59,15 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
             if location.provider:
                 categories += f" ({location.provider})"
             status = location.status if location.via is None else f"{location.status} via {location.via}"
-            rows.append((text, location.country or "-", status, categories or "-",
-                         "; ".join(told(match) for match in matches) or "-"))
+            rows.append(
+                (
+                    text,
+                    location.country or "-",
+                    status,
+                    categories or "-",
+                    "; ".join(told(match) for match in matches) or "-",
+                )
+            )
     if not as_json:
         print_table(("ADDRESS", "COUNTRY", "STATUS", "CATEGORIES", "MATCHED RANGE (SOURCE:LINE)"), rows)
         for source in db.metadata.sources:

@@ -1,4 +1,4 @@
-"""``georestrict verify``: is an image whole, and does it hold what its sources say?"""
+"""``georestrict verify``: whether an image is whole and holds what its sources say."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def verify(image: str | None) -> None:
     db.verify()
     ipv4, ipv6 = db.metadata.runs
     click.echo(
-        f"{db.metadata.path}: good; built {db.metadata.built:%Y-%m-%d}, {ipv4:,} IPv4 and {ipv6:,} IPv6 runs, "
-        f"{db.metadata.classes:,} classes"
+        f"{db.metadata.path}: good; built {db.metadata.built:%Y-%m-%d}, "
+        f"{ipv4:,} IPv4 and {ipv6:,} IPv6 runs, {db.metadata.classes:,} classes"
     )
     for source in db.metadata.sources:
         click.echo(f"  {source.name}: {source.title}, {source.date}, {source.licence}")

@@ -70,7 +70,8 @@ class Image:
             raise ChecksumError(f"{name}: the content's checksum is wrong; fetch or compile the file again")
         if order != _BYTE_ORDERS[sys.byteorder]:
             raise FormatError(
-                f"{name}: built for the other byte order; compile it again on a {sys.byteorder}-endian machine"
+                f"{name}: built for the other byte order; "
+                f"compile it again on a {sys.byteorder}-endian machine"
             )
         self._sections: dict[str, memoryview] = {}
         for number in range(count):
@@ -123,11 +124,12 @@ def publish(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            if os.name == "posix":
+                os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)

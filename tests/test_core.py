@@ -1,0 +1,258 @@
+"""Both cores against the gold model: parsing, painting, growing, looking up."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from georestrict._core import Columns, Runs
+from tests import gold
+from tests.conftest import CORES
+
+WIDTHS = {4: 32, 6: 128}
+Range = tuple[int, int, int]
+
+ODD_TEXTS = """
+0.0.0.0 255.255.255.255 256.0.0.1 1.2.3 1.2.3.4.5 01.2.3.4 1.2.3.04 1..2.3 .1.2.3 1.2.3. 1.2.3.4. 1359103374
+0x51.2.3.4 081.2.69.142 0251.2.69.142 00.0.0.0 1.2.3.4/32 1.2.3.4:80 +1.2.3.4 1.2.3.-4 1.2.3.4\x00 \t1.2.3.4
+:: ::1 1:: : ::: :1 1: 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:8:9 1:2:3:4:5:6:7:: ::2:3:4:5:6:7:8 1::2::3 1:2:3:4::5:6:7:8
+1:2:3:4:5:6:7::8 12345:: fffff::1 ::g ::1.2.3.4 1:2:3:4:5:6:1.2.3.4 1:2:3:4:5:6:7:1.2.3.4 1:2:3:4:5::1.2.3.4
+1:2:3:4:5:6::1.2.3.4 ::1.2.3.4:5 1.2.3.4:: ::01.2.3.4 ::ffff:1.2.3.4 ::FFFF:af10:c701 0:0:0:0:0:ffff:af10:c701
+::ffff:0:1.2.3.4 fe80::1%eth0 [::1] ::1%0 2001:db8::1:8080 0000:0000:0000:0000:0000:0000:255.255.255.255
+0000:0000:0000:0000:0000:ffff:255.255.255.255 00001:: ::00000 a b abcd abcdefghijklmnop
+""".split(" ")
+
+
+@pytest.mark.parametrize(
+    "text", [*{part for text in ODD_TEXTS for part in text.split("\n")}, "８１.2.69.142"]
+)
+def test_odd_address_texts_are_read_as_the_standard_library_reads_them(core: Any, text: str) -> None:
+    assert core.parse_address(text) == _as_tuple(gold.parse(text))
+
+
+def _as_tuple(address: IPv4Address | IPv6Address | None) -> tuple[int, int] | None:
+    return None if address is None else (address.version, int(address))
+
+
+ADDRESS_LIKE = st.one_of(
+    st.ip_addresses().map(str),
+    st.ip_addresses(v=6).map(lambda address: address.exploded.upper()),
+    st.text("0123456789abcdefABCDEF:.%/ gx\0é１", max_size=50),
+    st.lists(st.integers(0, 300).map(str), min_size=3, max_size=5).map(".".join),
+    st.lists(st.integers(0, 0x1FFFF).map("{:x}".format) | st.just(""), min_size=1, max_size=10).map(":".join),
+)
+
+
+@given(text=ADDRESS_LIKE)
+@settings(max_examples=1500, deadline=None)
+@example("\ud800")
+@example("")
+def test_any_text_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    expected = _as_tuple(gold.parse(text))
+    for core in CORES:
+        assert core.parse_address(text) == expected
+
+
+@given(address=st.ip_addresses())
+@settings(max_examples=500, deadline=None)
+def test_b19_an_address_written_out_and_read_again_is_the_same(address: IPv4Address | IPv6Address) -> None:
+    for core in CORES:
+        version, value = core.parse_address(str(address))
+        written = str(IPv4Address(value) if version == 4 else IPv6Address(value))
+        assert core.parse_address(written) == (version, value)
+
+
+def ranges(version: int) -> st.SearchStrategy[list[Range]]:
+    """Overlapping networks and free ranges that crowd together, so that they meet."""
+    width = WIDTHS[version]
+
+    def network(base: int, length: int, value: int) -> Range:
+        host = (1 << (width - length)) - 1
+        return base & ~host, base | host, value
+
+    def free(first: int, count: int, value: int) -> Range:
+        return first, min(first + count, (1 << width) - 1), value
+
+    bases = st.integers(0, (1 << width) - 1)
+    crowded = st.integers(0, 64).map(lambda low: (0xA << (width - 4)) | low)
+    values = st.integers(1, 5) | st.integers(65530, 65540)
+    return st.lists(
+        st.builds(network, bases | crowded, st.integers(0, width), values)
+        | st.builds(free, bases | crowded, st.integers(0, 40) | st.integers(0, 1 << width - 1), values),
+        max_size=40,
+    )
+
+
+def columns_of(version: int, rows: list[Range]) -> Columns:
+    columns = Columns.empty()
+    for first, last, value in rows:
+        columns.append_native(version, first, last, value)
+    return columns
+
+
+def probes(version: int, rows: list[Range], seed: int) -> set[int]:
+    """Around every end of a range, both ends of the space, and at random."""
+    top = (1 << WIDTHS[version]) - 1
+    near = {end + step for first, last, _ in rows for end in (first, last) for step in (-1, 0, 1)}
+    spread = random.Random(seed)
+    return (
+        {value for value in near if 0 <= value <= top} | {0, top} | {spread.randint(0, top) for _ in range(8)}
+    )
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_every_lookup_answers_what_the_linear_scan_answers(version: int, data: st.DataObject) -> None:
+    rows = data.draw(ranges(version))
+    seed = data.draw(st.integers(0, 1000))
+    grown = []
+    for core in CORES:
+        runs = core.resolve(columns_of(version, rows))
+        empty = core.resolve(Columns.empty())
+        cells = core.grow(*((runs, empty) if version == 4 else (empty, runs)))
+        table = core.Table(*cells, 70000)
+        for value in probes(version, rows, seed):
+            assert table.find_value(version, value) == gold.find(rows, value)
+            if version == 4 or value >> 32 != 0xFFFF:
+                text = str(IPv4Address(value) if version == 4 else IPv6Address(value))
+                assert table.find(text) == gold.find(rows, value)
+        assert table.runs(version) == runs
+        grown.append((runs, cells))
+    assert all(result == grown[0] for result in grown)
+
+
+@given(first=ranges(6), second=ranges(6))
+@settings(max_examples=100, deadline=None)
+def test_two_layers_laid_over_each_other_keep_what_each_says(first: list[Range], second: list[Range]) -> None:
+    for core in CORES:
+        left, right = core.resolve(columns_of(6, first)), core.resolve(columns_of(6, second))
+        runs, pairs = core.merge(left, right)
+        table = core.Table(*core.grow(core.resolve(Columns.empty()), runs), len(pairs))
+        for value in probes(6, first + second, 1):
+            assert pairs[table.find_value(6, value)] == (gold.find(first, value), gold.find(second, value))
+        relabelled = core.relabel(runs, [left for left, _ in pairs])
+        assert relabelled == left
+
+
+def test_runs_begin_at_zero_are_sorted_and_differ_from_their_neighbours(core: Any) -> None:
+    runs = core.resolve(columns_of(4, [(10, 19, 1), (20, 29, 1), (5, 40, 2), (41, 50, 2), (60, 70, 3)]))
+    assert [start >> 96 for start in runs.starts()] == [0, 5, 10, 30, 51, 60, 71]
+    assert list(runs.value) == [0, 2, 1, 2, 0, 3, 0]
+
+
+def test_of_equally_narrow_ranges_the_later_wins(core: Any) -> None:
+    runs = core.resolve(columns_of(4, [(0, 255, 1), (0, 255, 2)]))
+    assert runs.value[0] == 2
+
+
+def test_a_class_id_that_does_not_fit_is_an_error_and_never_wraps(core: Any) -> None:
+    runs = Runs(array("Q", [0]), array("Q", [0]), array("I", [1 << 30]))
+    with pytest.raises(OverflowError, match="30 bits"):
+        core.grow(runs, core.resolve(Columns.empty()))
+
+
+def test_both_cores_share_one_image_of_many_networks() -> None:
+    spread = random.Random(7)
+    rows = []
+    for value in range(1, 3001):
+        length = spread.randint(16, 32)
+        host = (1 << (32 - length)) - 1
+        base = spread.getrandbits(32)
+        rows.append((base & ~host, base | host, value % 10 + 1))
+    results = []
+    for core in CORES:
+        runs = core.resolve(columns_of(4, rows))
+        results.append(core.grow(runs, core.resolve(Columns.empty())))
+        table = core.Table(*results[-1], 11)
+        for value in (spread.getrandbits(32) for _ in range(200)):
+            assert table.find_value(4, value) == gold.find(rows, value)
+    assert all(result == results[0] for result in results)
+
+
+HOSTILE = [
+    ("a class above the last", lambda cells, root: cells.__setitem__(root, 9)),
+    (
+        "a node behind its parent",
+        lambda cells, root: cells.__setitem__(root, 2 << 30 | 2 << 26 | len(cells) - 4),
+    ),
+    ("a node that is its own child", lambda cells, root: cells.__setitem__(root, 1 << 30 | 15 << 26 | root)),
+    ("a dense node past the address", lambda cells, root: cells.__setitem__(root, 1 << 30 | 15 << 26)),
+    ("keys that do not begin at zero", lambda cells, root: cells.__setitem__(0, 5)),
+    ("a node of 32 keys", lambda cells, root: cells.__setitem__(root, 2 << 30 | 5 << 26)),
+]
+
+
+@pytest.mark.parametrize("damage", [damage for _, damage in HOSTILE], ids=[name for name, _ in HOSTILE])
+def test_a_hostile_table_is_refused_before_the_first_lookup(core: Any, damage: Any) -> None:
+    runs = core.resolve(columns_of(4, [(7, 9, 1), (100, 200, 2)]))
+    cells, root4, root6 = core.grow(runs, core.resolve(Columns.empty()))
+    core.Table(cells, root4, root6, 3)
+    damage(cells, root4)
+    with pytest.raises(ValueError, match="cell"):
+        core.Table(cells, root4, root6, 3)
+
+
+@pytest.mark.parametrize("roots", [(1 << 26, 0), (0, 1 << 40), (-1, 0), (0, 65536 * 9)])
+def test_roots_outside_the_cells_are_refused(core: Any, roots: tuple[int, int]) -> None:
+    cells, *_ = core.grow(core.resolve(Columns.empty()), core.resolve(Columns.empty()))
+    with pytest.raises((ValueError, OverflowError)):
+        core.Table(cells, *roots, 1)
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_g3_nonsense_in_the_cells_is_refused_or_answers_with_a_known_class(data: st.DataObject) -> None:
+    """The same verdict from both cores, and no read outside: the proof stands before the lookup."""
+    reference = CORES[0]
+    rows = data.draw(ranges(4))
+    runs = reference.resolve(columns_of(4, [(a, b, 1 + c % 3) for a, b, c in rows]))
+    cells, root4, root6 = reference.grow(runs, reference.resolve(Columns.empty()))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = (
+            data.draw(st.integers(0, root4 - 1) if root4 else st.just(0))
+            if data.draw(st.booleans())
+            else root4
+        )
+        cells[at] = data.draw(st.integers(0, 0xFFFF_FFFF))
+    verdicts = []
+    for core in CORES:
+        try:
+            table = core.Table(cells, root4, root6, 4)
+        except ValueError:
+            verdicts.append(None)
+            continue
+        answers = [table.find_value(4, value) for value in probes(4, rows, 3)]
+        assert all(0 <= answer < 4 for answer in answers)
+        verdicts.append(answers)
+    assert all(verdict == verdicts[0] for verdict in verdicts)
+
+
+LISTS = [
+    b"",
+    b"# nothing\n; nothing\n\n   \n",
+    b"\xef\xbb\xbf10.0.0.0/8\r\n2001:db8::/32 # a comment\r\n1.2.3.4-1.2.3.9 ; another\n1.2.3.4 - 1.2.3.9",
+    b"10.0.0.1/8\n::ffff:10.0.0.0/104\n::ffff:10.0.0.0/8\n10.0.0.0/33\n10.0.0.0/08\n10.0.0.0/\n/8",
+    b"1.2.3.9-1.2.3.4\n1.2.3.4-::1\n::1-::5\n1.2.3.4-\n-1.2.3.4\n0.0.0.0/0\n::/0\nhost.example\n1.2.3.4#x",
+    b"1.2.3.4 5.6.7.8\n\t1.2.3.4\t\n1.2.3.4\x00\n\xff\xfe\n::/64\n::1/64\n::/128\n255.255.255.255",
+]
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_both_cores_read_a_list_alike(text: bytes) -> None:
+    results = [core.parse_networks(text) for core in CORES]
+    assert all(result == results[0] for result in results)
+
+
+@given(lines=st.lists(st.text("0123456789abcdef:./- #;\t\r", max_size=40), max_size=20))
+@settings(max_examples=300, deadline=None)
+def test_both_cores_read_any_list_alike(lines: list[str]) -> None:
+    text = "\n".join(lines).encode()
+    results = [core.parse_networks(text) for core in CORES]
+    assert all(result == results[0] for result in results)

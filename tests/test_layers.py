@@ -1,0 +1,107 @@
+"""Imports run one way, along the flow; this table is the whole of what may import what."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "georestrict"
+
+# room -> the rooms that it may import; each line may name only rooms above it
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "_core": set(),
+    "countries": set(),
+    "special": {"_core"},
+    "address": {"errors", "_core", "special"},
+    "networks": set(),
+    "sources": {"errors", "_core"},
+    "table": {"errors"},
+    "layers": {"_core", "countries", "special", "sources"},
+    "manifest": {"errors", "_core", "countries", "networks", "sources", "layers", "table"},
+    "database": {
+        "errors", "_core", "countries", "special", "networks", "sources", "layers", "table",
+    },
+    "paths": {"errors"},
+    "policy": {"errors", "_core", "countries", "networks", "paths"},
+    "engine": {"errors", "_core", "networks", "sources", "database", "paths", "policy"},
+    "response": {"countries", "policy", "engine"},
+    "observe": {"address", "engine"},
+    "asgi": {"address", "database", "policy", "engine", "response", "observe"},
+    "wsgi": {"address", "database", "policy", "engine", "response", "observe"},
+    "reload": {"errors", "engine"},
+    "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
+    "__init__": {"_core", "errors", "networks", "database", "policy", "engine"},
+    "cli": {"__init__", "errors", "_core", "table", "manifest", "database", "engine"},
+}  # fmt: skip
+
+# what the package needs of others, and only there
+THIRD_PARTY = {"cli": {"click"}}
+STANDARD = set(__import__("sys").stdlib_module_names)
+
+
+def rooms() -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]):
+        found.setdefault(path.relative_to(PACKAGE).parts[0].partition(".")[0], []).append(path)
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".pyx":
+        text = "\n".join(
+            line for line in text.splitlines() if line.startswith(("from georestrict", "import "))
+        )
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= (
+                {f"{node.module}.{alias.name}" for alias in node.names}
+                if node.module == "georestrict"
+                else {str(node.module)}
+            )
+    return names
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert set(rooms()) == set(ALLOWED)
+
+
+def test_the_table_has_no_back_edge() -> None:
+    order = list(ALLOWED)
+    for room, wanted in ALLOWED.items():
+        assert all(order.index(other) < order.index(room) for other in wanted), room
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_what_the_table_allows(room: str) -> None:
+    used, foreign = set(), set()
+    for path in rooms()[room]:
+        for name in imported(path):
+            package, *rest = name.split(".")
+            if package != "georestrict":
+                foreign.add(package)
+            elif rest and rest[0] in ALLOWED:
+                used.add(rest[0])
+            else:
+                used.add("__init__")
+    assert used - {room} == ALLOWED[room] - {room}
+    assert foreign - STANDARD <= THIRD_PARTY.get(room, set())
+
+
+def test_the_package_itself_imports_no_framework() -> None:
+    names = set().union(*(imported(path) for paths in rooms().values() for path in paths))
+    assert not {name.partition(".")[0] for name in names} & {
+        "starlette",
+        "fastapi",
+        "django",
+        "flask",
+        "uvicorn",
+    }

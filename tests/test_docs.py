@@ -1,0 +1,421 @@
+"""The documentation is true: its code runs, its output is what comes out, its tables are complete.
+
+The ``python`` and ``pycon`` blocks of one second-level section of the README share a namespace and
+run in order. All blocks run in a folder that holds the files which the README shows (a block whose
+first line is ``# NAME``) and the two that its reader is told to bring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import doctest
+import logging
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from georestrict import (
+    Category,
+    Code,
+    ConfigurationError,
+    Database,
+    Decision,
+    Engine,
+    Policy,
+    Reason,
+    Rule,
+)
+from georestrict.address import AddressReason
+from georestrict.asgi import GeoRestrictMiddleware
+from georestrict.manifest import Manifest
+from georestrict.policy import Action, Fallback
+from georestrict.response import blocked
+from georestrict.testing import tiny_database
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "*/*.md", "docs/**/*.md")
+    for page in ROOT.glob(pattern)
+    if not page.relative_to(ROOT).parts[0].startswith(".")
+)
+PUBLIC_MODULES = ["address", "database", "engine", "policy", "testing"]
+# What the README tells its reader to bring: a file of Tor's, and a list.
+BROUGHT = {"geoip": "1359101952,1359118335,GB\n", "our-cloud.txt": "81.2.69.128/26\n"}
+# Doors and servers: `make test` runs this test, pip needs a registry, uvicorn does not end.
+NOT_RUN = ("make ", "pip ", "uvicorn ")
+
+
+class Block(NamedTuple):
+    """A fenced block of the README."""
+
+    language: str
+    section: str
+    line: int  #: of the fence
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that it shows, if it does."""
+        shown = re.match(r"# ([\w.-]+\.\w+)\n", self.text)
+        return shown[1] if shown else None
+
+    def __str__(self) -> str:
+        return f"line-{self.line}"
+
+
+def read_blocks(page: Path) -> Iterator[Block]:
+    """Yield the fenced blocks of a page."""
+    section, opened, held = "", None, list[str]()
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        fence = re.fullmatch(r"```(\w*)", line)
+        if opened is not None and fence:
+            yield Block(opened[0], section, opened[1], "".join(f"{text}\n" for text in held))
+            opened, held = None, []
+        elif fence:
+            opened = (fence[1], number)
+        elif opened is not None:
+            held.append(line)
+        elif line.startswith("## "):
+            section = line.removeprefix("## ")
+    assert opened is None, f"{page.name}: the block of line {opened} does not end"
+
+
+BLOCKS = list(read_blocks(README))
+CODE_SECTIONS = list(
+    dict.fromkeys(block.section for block in BLOCKS if block.language in ("python", "pycon"))
+)
+
+
+def blocks_of(*languages: str) -> list[Block]:
+    """The README's blocks in these languages; an empty list would mean that nothing is tested."""
+    found = [block for block in BLOCKS if block.language in languages]
+    assert found, f"the README has no block in {languages}"
+    return found
+
+
+def commands(block: Block) -> Iterator[tuple[str, str]]:
+    """Yield a console block's commands, each with the output that is shown below it."""
+    for piece in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, output = piece.partition("\n")
+        yield command, output
+
+
+COMMANDS = [pair for block in blocks_of("console") for pair in commands(block)]
+
+
+def read_table(page: Path, heading: str) -> list[dict[str, str]]:
+    """The rows of the first table below a heading, by column."""
+    text = "\n" + page.read_text(encoding="utf-8")
+    assert text.count(f"\n{heading}\n") == 1, f"{page.name}: {heading!r} must be there once"
+    lines = iter(text.partition(f"\n{heading}\n")[2].splitlines())
+    table: list[list[str]] = []
+    for line in lines:
+        if line.startswith("|"):
+            table.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif table or line.startswith("#"):
+            break
+    assert len(table) > 2, f"{page.name}: no table below {heading!r}"
+    return [dict(zip(table[0], row, strict=True)) for row in table[2:]]
+
+
+def words(rows: list[dict[str, str]]) -> list[str]:
+    """The code spans in the first column of a table."""
+    first = [next(iter(row.values())) for row in rows]
+    return [cell.strip("`") for cell in first]
+
+
+def matches(shown: str, output: str) -> bool:
+    """Whether output is what is shown; ``…`` stands for anything within a line."""
+    pattern = "[^\n]*".join(re.escape(part) for part in shown.split("…"))
+    return re.fullmatch(pattern, output) is not None
+
+
+def run_code(block: Block, names: dict[str, Any]) -> dict[str, Any]:
+    """Run a ``python`` or ``pycon`` block in a namespace; return the namespace after it."""
+    if block.language == "python":
+        code = compile("\n" * block.line + block.text, str(README), "exec", dont_inherit=True)
+        exec(code, names)
+        return names
+    test = doctest.DocTestParser().get_doctest(
+        block.text, names, str(block), str(README), block.line
+    )
+    assert test.examples
+    told: list[str] = []
+    failed = (
+        doctest.DocTestRunner(verbose=False).run(test, out=told.append, clear_globs=False).failed
+    )
+    assert not failed, "".join(told)
+    return test.globs
+
+
+def ask(app: Any, address: str) -> tuple[str, str, str]:
+    """Send ``GET /`` to an ASGI app from an address; return status, header lines and body."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [],
+        "client": (address, 50000),
+        "server": ("testserver", 80),
+    }
+    asyncio.run(app(scope, receive, send))
+    headers = "".join(f"{name.decode()}: {value.decode()}\n" for name, value in sent[0]["headers"])
+    body = b"".join(message["body"] for message in sent[1:])
+    return str(sent[0]["status"]), headers, body.decode()
+
+
+@pytest.fixture(scope="module")
+def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README shows and asks for."""
+    folder = tmp_path_factory.mktemp("reader")
+    shown = {block.file: block.text for block in BLOCKS if block.file}
+    for name, text in (shown | BROUGHT).items():
+        (folder / str(name)).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def in_reader_folder(reader_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(reader_folder)
+    return reader_folder
+
+
+@pytest.mark.parametrize("section", CODE_SECTIONS)
+@pytest.mark.usefixtures("in_reader_folder")
+def test_the_code_blocks_of_a_section_run_and_give_what_they_show(section: str) -> None:
+    names: dict[str, Any] = {"__name__": "readme"}
+    for block in blocks_of("python", "pycon"):
+        if block.section == section:
+            names = run_code(block, names)
+
+
+@pytest.mark.parametrize("block", blocks_of("toml"), ids=str)
+def test_a_toml_block_is_a_policy_or_a_manifest_that_loads(
+    block: Block, in_reader_folder: Path
+) -> None:
+    path = in_reader_folder / f"block-{block.line}.toml"
+    path.write_text(block.text, encoding="utf-8")
+    if "[[source]]" in block.text:
+        assert Manifest.load(path).compile()
+    else:
+        engine = Engine(path, database=tiny_database({"81.2.69.0/24": "GB"}))
+        assert engine.policy.contact, "an example without a contact would teach the wrong thing"
+        assert engine.policy.rules
+
+
+@pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command for command, _ in COMMANDS])
+def test_a_command_prints_what_the_readme_shows(
+    command: str, shown: str, in_reader_folder: Path
+) -> None:
+    if command.startswith(NOT_RUN):
+        assert not shown, "nobody compares this output"
+        return
+    folder = str(Path(sys.executable).parent)
+    environment = os.environ | {
+        "PATH": os.pathsep.join([folder, os.environ["PATH"]]),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=in_reader_folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert matches(shown, done.stdout), f"shown:\n{shown}\nprinted:\n{done.stdout}"
+
+
+@pytest.mark.usefixtures("in_reader_folder")
+def test_the_refusal_and_its_log_line_are_those_of_the_asgi_example(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    section = "What a blocked client gets"
+    (response,) = [block for block in blocks_of("http") if block.section == section]
+    (log,) = blocks_of("log")
+    (example,) = [block for block in blocks_of("python") if block.section == "ASGI"]
+    app = run_code(example, {"__name__": "readme"})["app"]
+    caplog.clear()  # of what is said at start
+    with caplog.at_level(logging.INFO, logger="georestrict"):
+        status, headers, body = ask(app, "175.45.176.1")
+    assert response.text == f"HTTP/1.1 {status} Forbidden\n{headers}\n{body}\n"
+    assert caplog.messages == [log.text.rstrip("\n")]
+
+
+@pytest.mark.usefixtures("in_reader_folder")
+def test_the_warning_header_is_that_of_the_policy_file() -> None:
+    (example,) = [block for block in blocks_of("python") if block.section == "ASGI"]
+    guarded = run_code(example, {"__name__": "readme"})["app"].app
+    (warning,) = [block for block in blocks_of("http") if block.section == "Warnings"]
+    status, headers, body = ask(GeoRestrictMiddleware(guarded, policy="policy.toml"), "1.64.0.1")
+    name, _, value = warning.text.partition(": ")
+    assert (status, body) == ("200", "hello")
+    assert f"{name.lower()}: {value}" in headers.splitlines(keepends=True)
+
+
+def test_the_tables_list_every_reason_and_code_in_order() -> None:
+    decided = read_table(README, "### `Decision.reason`: what decided")
+    assert words(decided) == [str(reason) for reason in Reason]
+    found = read_table(README, "### `ClientAddress.reason`: how the client was found")
+    assert words(found) == [str(reason) for reason in AddressReason]
+    assert [row["reason"].strip("`") for row in found if row["resolved"] == "yes"] == [
+        "peer",
+        "forwarded",
+    ]
+    told = read_table(README, "### Error codes: what a client is told")
+    assert words(told) == [str(code) for code in Code]
+
+
+@pytest.mark.parametrize("code", Code)
+def test_the_status_of_each_error_code_is_the_one_in_the_table(code: Code) -> None:
+    rows = read_table(README, "### Error codes: what a client is told")
+    (row,) = [row for row in rows if row["code"] == f"`{code}`"]
+    decision = Decision(action=Action.BLOCK, reason=Reason.DEFAULT, code=code)
+    response = blocked(decision, Policy.short(block=["CU"]), None)
+    assert row["status"] == str(response.status)
+    assert ("Retry-After" in row["cause"]) == ("retry-after" in dict(response.headers))
+
+
+@pytest.mark.parametrize("default", ["allow", "block"])
+def test_the_fallback_table_is_what_a_policy_does_by_itself(default: str) -> None:
+    rows = read_table(README, "### Fallback")
+    assert words(rows) == [str(case) for case in Fallback]
+    policy = Policy.from_mapping({"default": default})
+    assert [row[f'`default = "{default}"`'] for row in rows] == [
+        policy.fallback[case] for case in Fallback
+    ]
+
+
+def test_the_fallback_table_names_the_codes_that_blocked_clients_get() -> None:
+    rows = read_table(README, "### Fallback")
+    engine = Engine(
+        {"default": "block", "contact": "https://example.com/"}, database=tiny_database({})
+    )
+    asked = {"unknown": "81.2.69.142", "private": "10.0.0.1", "unresolved": None}
+    for case, row in zip(words(rows), rows, strict=True):
+        if case in asked:
+            decision = engine.decide(asked[case])
+            assert (decision.reason, decision.code) == (
+                case,
+                row["a blocked client gets"].split("`")[1],
+            )
+
+
+def test_the_tables_list_every_key_of_a_policy_and_every_word_of_a_rule() -> None:
+    with pytest.raises(ConfigurationError, match="known are") as caught:
+        Policy.from_mapping({"no such key": 1})
+    keys = str(caught.value).partition("known are ")[2].split(", ")
+    text = README.read_text(encoding="utf-8").partition("\n## The policy file\n")[2]
+    spans = [row.split("`")[1].strip("[]") for row in text.splitlines() if row.startswith("| `")]
+    table = [span.removesuffix(".NAME") for span in spans]
+    fields = [field.name for field in dataclasses.fields(Rule)]
+    assert table[: len(keys)] == keys
+    assert table[len(keys) : len(keys) + len(fields) - 2] == fields[2:]
+    assert fields[:2] == ["name", "action"]
+    assert sorted(words(read_table(README, "### Network categories"))) == sorted(Category)
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+@pytest.mark.usefixtures("in_reader_folder")
+def test_the_examples_in_the_docstrings_of_a_public_module_run(name: str) -> None:
+    result = doctest.testmod(import_module(f"georestrict.{name}"))
+    assert result.attempted, "no example was found"
+    assert not result.failed
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    text = re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_of_a_page_leads_somewhere(page: Path) -> None:
+    text = re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), f"{page.name}: {target} does not exist"
+        assert linked.is_relative_to(ROOT.resolve()), (
+            f"{page.name}: {target} lies outside the repository"
+        )
+        assert not anchor or anchor in anchors(linked), f"{page.name}: {target}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_and_every_door_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    rooms = r"`((?:georestrict|tests|data|examples|benchmarks|docs)/[\w./-]*)"
+    for path in re.findall(rooms, text):
+        assert (ROOT / path).exists(), f"{page.name}: {path} does not exist"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    doors = re.findall(r"(?:`|^\$ |^    |=false )make ([a-z-]+)", text, flags=re.MULTILINE)
+    for door in doors:
+        assert re.search(rf"^{door}:", makefile, flags=re.MULTILINE), (
+            f"{page.name}: no 'make {door}'"
+        )
+
+
+def test_the_example_app_that_the_readme_starts_can_be_imported() -> None:
+    (command,) = [command for command, _ in COMMANDS if command.startswith("uvicorn ")]
+    module, _, name = command.split()[1].partition(":")
+    assert "--no-proxy-headers" in command
+    code = f"from {module} import {name}; assert callable({name})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_dates_licences_and_checksums_of_the_data_are_those_of_the_manifest() -> None:
+    sources = tomllib.loads((ROOT / "data/sources.toml").read_text(encoding="utf-8"))["source"]
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    told = read_table(README, "## The data")
+    rows = read_table(ROOT / "data/README.md", "# The default data")
+    for source, short, row in zip(sources, told, rows, strict=True):
+        assert short["date"] == row["date"] == str(source["date"])
+        assert row["SHA-256"] == f"`{source['sha256']}`"
+        assert row["file"] == f"[{source['path']}]({source['path']})"
+        assert f"Date:         {source['date']}\n" in notice
+        assert f"data/{source['path']}\n" in notice
+
+
+def test_the_image_holds_the_data_that_is_documented() -> None:
+    rows = read_table(ROOT / "data/README.md", "# The default data")
+    for source, row in zip(Database.open().metadata.sources, rows, strict=True):
+        assert str(source.date) == row["date"], (
+            "the image was built from other data: build it again"
+        )
+        assert f"{source.rows[0]:,} IPv4 and {source.rows[1]:,} IPv6" in row["what"]

@@ -1,0 +1,114 @@
+"""What a block list of 100,000 lines costs: once at start, and on each request.
+
+The request is the whole ASGI middleware around an app that does nothing, with a fresh scope each
+time; the same addresses with and without the list, none of them on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from ipaddress import IPv4Network
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.common import interleaved, random_ipv4, save
+from georestrict import Database, Engine
+from georestrict.asgi import GeoRestrictMiddleware
+
+LINES = 100_000
+REQUESTS = 20_000
+
+
+def main() -> None:
+    """Measure loading and serving, and write the result."""
+    database = Database.open()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "list.txt"
+        networks = listed()
+        path.write_text("\n".join(str(network) for network in networks))
+        policies: dict[str, dict[str, Any]] = {
+            "without": {
+                "default": "allow",
+                "rules": [{"name": "cn", "action": "block", "countries": ["CN"]}],
+            },
+            "with": {
+                "default": "allow",
+                "lists": {"blocked": {"path": str(path)}},
+                "rules": [
+                    {"name": "listed", "action": "block", "lists": ["blocked"]},
+                    {"name": "cn", "action": "block", "countries": ["CN"]},
+                ],
+            },
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in policies}
+        engines: dict[str, Engine] = {}
+        for _ in range(5):
+            for name, policy in policies.items():
+                start = time.perf_counter()
+                engines[name] = Engine(policy, database=database)
+                seconds[name].append(time.perf_counter() - start)
+        probes = [str(network.network_address) for network in networks[:1000]]
+        assert all(engines["with"].decide(address).rule == "listed" for address in probes)
+        addresses = [
+            address for address in random_ipv4(3 * REQUESTS, 4)
+            if all(engine.decide(address).plain_allow for engine in engines.values())
+        ][:REQUESTS]  # fmt: skip
+    timed = interleaved(
+        {name: serve(engine, addresses) for name, engine in engines.items()}, len(addresses)
+    )
+    ratio = timed["with"]["median_ns"] / timed["without"]["median_ns"]
+    loading = {name: round(median(found), 3) for name, found in seconds.items()}
+    save(
+        "lists",
+        {
+            "lines": LINES,
+            "start_seconds": loading,
+            "request": timed,
+            "with_over_without": round(ratio, 3),
+        },
+    )
+    print(f"lists: {LINES:,} lines: start {loading['with']} s, without {loading['without']} s")
+    print(
+        f"lists: a request {timed['with']['median_ns']:.0f} ns with, "
+        f"{timed['without']['median_ns']:.0f} ns without"
+    )
+
+
+def listed() -> list[IPv4Network]:
+    """Networks from /16 to /32, most of them narrow."""
+    spread = random.Random(3)
+    lengths = spread.choices((16, 20, 24, 28, 32), (1, 5, 40, 20, 34), k=LINES)
+    return [
+        IPv4Network((spread.getrandbits(32) >> (32 - length) << (32 - length), length))
+        for length in lengths
+    ]
+
+
+def serve(engine: Engine, addresses: list[str]) -> Any:
+    """Return a call that sends one request for each address through the middleware."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        return
+
+    guarded = GeoRestrictMiddleware(app, engine=engine)
+
+    async def all_requests() -> None:
+        for address in addresses:
+            scope = {
+                "type": "http",
+                "path": "/",
+                "method": "GET",
+                "headers": [],
+                "client": (address, 1),
+            }
+            await guarded(scope, None, None)  # type: ignore[arg-type]
+
+    return lambda: asyncio.run(all_requests())
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,7 @@ class BuildCore(build_ext):
             if REQUIRED:
                 raise
             target.unlink(missing_ok=True)
-            print(f"georestrict: the core was not compiled ({error}); the plain Python core will serve")
+            print(f"georestrict: the core was not compiled ({error}); plain Python will serve")
             raise
 
 
@@ -69,7 +69,11 @@ class BuildImage(Command):
 
     def get_source_files(self):
         """What an sdist must hold for this step."""
-        return [str(path.relative_to(ROOT)) for path in sorted((ROOT / "data").rglob("*")) if path.is_file()]
+        return [
+            str(path.relative_to(ROOT))
+            for path in sorted((ROOT / "data").rglob("*"))
+            if path.is_file()
+        ]
 
     def get_output_mapping(self):
         """Nothing is copied."""
@@ -90,7 +94,9 @@ setup(
                 ["georestrict/_core/_compiled.pyx"],
                 extra_compile_args=ARGUMENTS,
                 optional=not REQUIRED,
-                depends=[str(path.relative_to(ROOT)) for path in ROOT.glob("georestrict/_core/*.pxi")],
+                depends=[
+                    str(path.relative_to(ROOT)) for path in ROOT.glob("georestrict/_core/*.pxi")
+                ],
             )
         ],
     ),

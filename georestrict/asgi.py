@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from pathlib import Path
 from typing import Any
 
-from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Peer, Strategy
+from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Strategy, checked_strategy
 from georestrict.database import Database
 from georestrict.engine import Decision, Engine
 from georestrict.observe import Observer, logger
@@ -31,9 +31,11 @@ class GeoRestrictMiddleware:
         policy: a ``Policy``, the path of a policy file, or a mapping.
         engine: a ready ``Engine``, instead of policy and database.
         database: a ``Database`` or the path of an image; the default data if left out.
-        client: who is asking; ``Peer()`` if left out. Behind a proxy: ``TrustedProxies("10.0.3.0/24")``.
-        identify: ``identify(scope)`` names the account; called only when a rule asks for it.
-        attributes: ``attributes(scope)`` tells what the app knows; called only when a rule asks.
+        client: who is asking; ``Peer()`` if left out, ``TrustedProxies("10.0.3.0/24")`` behind
+            a proxy.
+        identify: ``identify(scope)`` names the account; called only when a rule asks for it,
+            and no rule word of this release does.
+        attributes: ``attributes(scope)`` tells what the app knows; likewise.
         annotate: leave the decision in ``scope["georestrict"]`` for plainly allowed requests, too.
         block, warn, allow: the short form of a policy: country codes.
 
@@ -61,7 +63,7 @@ class GeoRestrictMiddleware:
         self.engine = Engine.from_options(
             policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
         )
-        self.client: Strategy = Peer() if client is None else client
+        self.client = checked_strategy(client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
         self._observer = Observer()
 
@@ -86,7 +88,9 @@ class GeoRestrictMiddleware:
         scope["georestrict"] = decision
         self._observer.decided(decision, client, scope.get("method", "WEBSOCKET"), scope["path"])
         if decision.action is Action.BLOCK:
-            await _refuse(scope, receive, send, blocked(decision, self.engine.policy, _accept(scope)))
+            await _refuse(
+                scope, receive, send, blocked(decision, self.engine.policy, _accept(scope))
+            )
         elif decision.action is Action.WARN:
             await self.app(scope, receive, _warning(send, *warning(decision, self.engine.policy)))
         else:
@@ -170,9 +174,15 @@ def _warning(send: Send, name: str, value: str) -> Send:
     header = (name.lower().encode(), value.encode())
 
     async def warned(message: Message) -> None:
-        if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
+        if message["type"] in (
+            "http.response.start",
+            "websocket.accept",
+            "websocket.http.response.start",
+        ):
             others = [
-                pair for pair in message.get("headers") or () if bytes(pair[0]).lower() != _WARNING_NAME
+                pair
+                for pair in message.get("headers") or ()
+                if bytes(pair[0]).lower() != _WARNING_NAME
             ]
             message = {**message, "headers": [*others, header]}
         await send(message)

@@ -47,7 +47,9 @@ class Location:
 
     country: str | None = None
     subdivision: str | None = None
-    categories: Mapping[Category, Confidence] = field(default_factory=lambda: _NO_CATEGORIES, hash=False)
+    categories: Mapping[Category, Confidence] = field(
+        default_factory=lambda: _NO_CATEGORIES, hash=False
+    )
     provider: str | None = None
     lists: frozenset[str] = frozenset()
     status: Status = Status.UNKNOWN
@@ -113,7 +115,14 @@ class Database:
             looked_through = [described[0] == "looked-through" for described in self._described]
             root4, root6 = meta["roots"]
             self.table = Table(image.section("cells"), root4, root6, len(self._locations))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise FormatError(f"{image.name}: damaged: {error}") from error
         self.looked_through = bytes(looked_through)
         codes = [location.country for location in self._locations]
@@ -198,7 +207,13 @@ class Database:
             FormatError: if the table does not hold what the recorded ranges say.
         """
         layers = [
-            Layer(name, (("", row._replace(value=row.value.partition(" ")[2])) for row in self._origin(name)))
+            Layer(
+                name,
+                (
+                    ("", row._replace(value=row.value.partition(" ")[2]))
+                    for row in self._origin(name)
+                ),
+            )
             for name in ("country", "network")
         ]
         painting = paint(*layers)
@@ -211,7 +226,8 @@ class Database:
         for version, runs in zip((4, 6), derived, strict=True):
             if self.table.runs(version) != runs:
                 raise FormatError(
-                    f"{self._image.name}: the IPv{version} table is not what the recorded ranges give"
+                    f"{self._image.name}: the IPv{version} table is not what the recorded "
+                    "ranges give"
                 )
         if grow(*derived)[0].tobytes() != bytes(self._image.section("cells")):
             raise FormatError(f"{self._image.name}: the cells are not those that the ranges give")
@@ -230,21 +246,25 @@ class Database:
 
 
 def number_of(address: str | IPv4Address | IPv6Address) -> tuple[int, int] | None:
-    """Return ``(version, value)``, IPv4-mapped IPv6 being IPv4; None for text that is no address."""
+    """Return ``(version, value)``, IPv4-mapped IPv6 being IPv4; None for other text."""
     return parse_address(address) if isinstance(address, str) else number_of_ip(address)
 
 
 def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
     """Return ``(version, value)`` of an address object, IPv4-mapped IPv6 being IPv4."""
     if not isinstance(address, IPv4Address | IPv6Address):
-        raise TypeError(f"an address is text, IPv4Address or IPv6Address, not {type(address).__name__}")
+        raise TypeError(
+            f"an address is text, IPv4Address or IPv6Address, not {type(address).__name__}"
+        )
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.version, int(address)
 
 
 def _through(inner: Location, value: int) -> Location:
-    via = next(name for network, name in LOOKED_THROUGH if IPv6Address(value) in IPv6Network(network))
+    via = next(
+        name for network, name in LOOKED_THROUGH if IPv6Address(value) in IPv6Network(network)
+    )
     return Location(
         country=inner.country,
         subdivision=inner.subdivision,

@@ -18,7 +18,17 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from georestrict._core import Answers, Columns, Runs, Table, grow, merge, parse_network, relabel, resolve
+from georestrict._core import (
+    Answers,
+    Columns,
+    Runs,
+    Table,
+    grow,
+    merge,
+    parse_network,
+    relabel,
+    resolve,
+)
 from georestrict.database import Database, Location, Match, Status, number_of, number_of_ip
 from georestrict.errors import ConfigurationError, FormatError
 from georestrict.networks import ANONYMOUS
@@ -153,7 +163,11 @@ class Engine:
         Raises:
             ConfigurationError: if they describe none, or more than one.
         """
-        short = {name: codes for name, codes in (("block", block), ("warn", warn), ("allow", allow)) if codes}
+        short = {
+            name: codes
+            for name, codes in (("block", block), ("warn", warn), ("allow", allow))
+            if codes != ()
+        }
         if engine is not None:
             if policy is not None or database is not None or short:
                 raise ConfigurationError(
@@ -236,11 +250,14 @@ class Snapshot:
         patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
         self._paths = PathPatterns(patterns)
         self._masks = {
-            rule.name: sum(1 << patterns.index(path) for path in set(rule.paths)) for rule in policy.rules
+            rule.name: sum(1 << patterns.index(path) for path in set(rule.paths))
+            for rule in policy.rules
         }
         # None: the class's IPv6 addresses carry an IPv4 address, and are decided by the pair
         entries = [
-            None if database.looked_through[number] else self._entry(database.classes[number], labels)
+            None
+            if database.looked_through[number]
+            else self._entry(database.classes[number], labels)
             for number, labels in self._classes
         ]
         unresolved = self._entry(Location(status=Status.UNRESOLVED), frozenset())
@@ -341,7 +358,9 @@ class Snapshot:
         action = self.policy.fallback[Fallback(location.status.value)]
         return self._enforced(action, Reason(location.status.value), None, location)
 
-    def _enforced(self, action: Action, reason: Reason, rule: Rule | None, location: Location) -> Decision:
+    def _enforced(
+        self, action: Action, reason: Reason, rule: Rule | None, location: Location
+    ) -> Decision:
         dry_run = self.policy.dry_run
         return Decision(
             action=Action.ALLOW if dry_run else action,
@@ -413,8 +432,12 @@ def _build(
         policy = Policy.load(policy)
     elif not isinstance(policy, Policy):
         policy = Policy.from_mapping(policy)
-    if not isinstance(database, Database):
+    if database is None or isinstance(database, str | Path):
         database = Database.open(database)
+    if not isinstance(database, Database):
+        raise ConfigurationError(
+            f"database is {database!r}, must be a Database, the path of an image, or None"
+        )
     return Snapshot(policy, database)
 
 
@@ -422,7 +445,9 @@ def _load_list(name: str, source: ListFile) -> NetworkList:
     try:
         data = source.path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"list {name!r}: {source.path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(
+            f"list {name!r}: {source.path} cannot be read: {error.strerror}"
+        ) from error
     try:
         networks = parse(data, str(source.path))
     except FormatError as error:
@@ -463,9 +488,13 @@ def _paint(
         for label, networks in members:
             columns = networks.ipv4 if version == 4 else networks.ipv6
             above, pairs = merge(above, resolve(columns))
-            meanings = [meanings[left] | {label} if right else meanings[left] for left, right in pairs]
+            meanings = [
+                meanings[left] | {label} if right else meanings[left] for left, right in pairs
+            ]
         runs, pairs = merge(database.table.runs(version), above)
-        numbers = [classes.setdefault((left, meanings[right]), len(classes)) for left, right in pairs]
+        numbers = [
+            classes.setdefault((left, meanings[right]), len(classes)) for left, right in pairs
+        ]
         painted.append(relabel(runs, numbers))
     cells, root4, root6 = grow(*painted)
     return Table(cells, root4, root6, len(classes)), list(classes)
@@ -484,8 +513,12 @@ def _tell_start(snapshot: Snapshot) -> None:
     """Say once what holds where there is no country, and what is missing."""
     policy = snapshot.policy
     cases = ", ".join(f"{case}: {action}" for case, action in policy.fallback.items())
-    logger.info("%s: %d rules, default %s; %s", policy.place, len(policy.rules), policy.default, cases)
-    blocks = policy.default is Action.BLOCK or any(rule.action is Action.BLOCK for rule in policy.rules)
+    logger.info(
+        "%s: %d rules, default %s; %s", policy.place, len(policy.rules), policy.default, cases
+    )
+    blocks = policy.default is Action.BLOCK or any(
+        rule.action is Action.BLOCK for rule in policy.rules
+    )
     if blocks and policy.contact is None:
         logger.warning(
             '%s: no contact: blocked clients are not told whom to ask; set contact = "https://…"',

@@ -22,7 +22,7 @@ class GeoRestrictError(Exception):
 
 
 class ConfigurationError(GeoRestrictError, ValueError):
-    """A policy, a list, a manifest or an option is wrong; the message names the place and the fix."""
+    """A policy, list, manifest or option is wrong; the message names the place and the fix."""
 
 
 class DatabaseError(GeoRestrictError):

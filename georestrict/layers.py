@@ -76,11 +76,18 @@ def paint(country: Layer, network: Layer) -> Painting:
             _class(country.values[below[left][0]], network.values[below[left][1]], _HIDING[right])
             for left, right in above
         ]
-        painted.append(relabel(runs, [classes.setdefault(meaning, len(classes)) for meaning in meanings]))
+        painted.append(
+            relabel(runs, [classes.setdefault(meaning, len(classes)) for meaning in meanings])
+        )
     return Painting(painted[0], painted[1], list(classes))
 
 
 def _class(country: str, network: str, hiding: str) -> tuple[str, str, str]:
-    """A special-purpose address has no country; a pseudo code is none."""
-    code = None if hiding else countries.normalise(country)
-    return hiding or ("known" if code else "unknown"), code or "", network
+    """A special-purpose address has no country; a pseudo code is none.
+
+    What a source says of a whole looked-through network says nothing of a client in it.
+    """
+    if hiding:
+        return hiding, "", "" if hiding == "looked-through" else network
+    code = countries.normalise(country)
+    return ("known" if code else "unknown"), code or "", network

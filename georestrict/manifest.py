@@ -67,7 +67,13 @@ class Manifest:
         entries = document.get("source")
         if not isinstance(entries, list) or not entries:
             raise ConfigurationError(f"{path}: has no [[source]]; name at least one file of data")
-        sources = tuple(_source(entry, f"{path}: source {at}") for at, entry in enumerate(entries, 1))
+        sources = tuple(
+            _source(entry, f"{path}: source {at}") for at, entry in enumerate(entries, 1)
+        )
+        names = [source.name for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigurationError(f"{path}: two sources have the name {name!r}; rename one")
         return cls(sources=sources, folder=path.parent)
 
     def compile(self, *, built: datetime | None = None) -> bytes:
@@ -85,8 +91,13 @@ class Manifest:
             if source.layer == layer:
                 path = self.folder / source.path
                 self._check(source, path)
+                good: set[str] = set()
                 for row in READERS[source.format](path):
-                    yield source.name, row._replace(value=row.value or source.value or "")
+                    value = row.value or source.value or ""
+                    if value not in good:
+                        _check_value(value, layer, f"source {source.name!r}: {path}:{row.line}")
+                        good.add(value)
+                    yield source.name, row._replace(value=value)
 
     def _check(self, source: Source, path: Path) -> None:
         try:
@@ -95,7 +106,8 @@ class Manifest:
             raise ConfigurationError(f"source {source.name!r}: {path}: {error.strerror}") from error
         if source.sha256 is not None and found != source.sha256:
             raise ConfigurationError(
-                f"source {source.name!r}: {path} has SHA-256 {found}, the manifest says {source.sha256}; "
+                f"source {source.name!r}: {path} has SHA-256 {found}, "
+                f"the manifest says {source.sha256}; "
                 "restore the file, or state the new sum if the change is meant"
             )
 
@@ -116,7 +128,9 @@ def encode(layers: Mapping[str, Layer], sources: Sequence[Source], built: dateti
         ],
     }
     sections = {"meta": json.dumps(meta, separators=(",", ":")).encode(), "cells": cells.tobytes()}
-    return image.encode(sections | {f"origin.{name}": layer.origin() for name, layer in layers.items()})
+    return image.encode(
+        sections | {f"origin.{name}": layer.origin() for name, layer in layers.items()}
+    )
 
 
 def _source(entry: Any, place: str) -> Source:
@@ -127,17 +141,25 @@ def _source(entry: Any, place: str) -> Source:
             raise ConfigurationError(f"{place}: {key!r} is missing or not text")
     place = f"{place} ({entry['name']})"
     if entry["layer"] not in LAYERS:
-        raise ConfigurationError(f"{place}: layer {entry['layer']!r}: write one of {', '.join(LAYERS)}")
+        raise ConfigurationError(
+            f"{place}: layer {entry['layer']!r}: write one of {', '.join(LAYERS)}"
+        )
     if entry["format"] not in READERS:
-        raise ConfigurationError(f"{place}: format {entry['format']!r}: write one of {', '.join(READERS)}")
+        raise ConfigurationError(
+            f"{place}: format {entry['format']!r}: write one of {', '.join(READERS)}"
+        )
     if " " in entry["name"]:
         raise ConfigurationError(f"{place}: the name must not contain a space")
     dated = entry.get("date")
     if not isinstance(dated, date) or isinstance(dated, datetime):
         raise ConfigurationError(f"{place}: 'date' must be a date, such as 2026-06-25")
     value = entry.get("value")
-    if entry["format"] == "networks":
-        _check_value(value, entry["layer"], place)
+    if entry["format"] == "networks" and not isinstance(value, str):
+        raise ConfigurationError(
+            f"{place}: a list of networks needs 'value', such as 'hosting:high:Example'"
+        )
+    if value is not None:
+        _check_stated(value, entry["layer"], place)
     return Source(
         **{key: entry[key] for key in _TEXT_KEYS},
         date=dated,
@@ -146,17 +168,23 @@ def _source(entry: Any, place: str) -> Source:
     )
 
 
-def _check_value(value: Any, layer: str, place: str) -> None:
-    """A list of networks has no values of its own: the manifest states the one they share."""
+def _check_stated(value: Any, layer: str, place: str) -> None:
+    """Check the value that a manifest states for every row of a source."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"{place}: a list of networks needs 'value', such as 'hosting:high:Example'")
+        raise ConfigurationError(f"{place}: 'value' must be text, got {value!r}")
+    if layer == "country" and countries.normalise(value) is None:
+        raise ConfigurationError(f"{place}: value {value!r}: {countries.suggestion(value)}")
+    _check_value(value, layer, place)
+
+
+def _check_value(value: str, layer: str, place: str) -> None:
+    """Check what a row says. A country layer may hold pseudo codes, which are no country."""
     if layer == "country":
-        if countries.normalise(value) is None:
-            raise ConfigurationError(f"{place}: value {value!r}: {countries.suggestion(value)}")
+        if len(value) != 2:
+            raise ConfigurationError(f"{place}: value {value!r} is not a two-letter country code")
         return
     category, _, rest = value.partition(":")
-    confidence = rest.partition(":")[0]
-    if category not in list(Category) or confidence not in list(Confidence):
+    if category not in list(Category) or rest.partition(":")[0] not in list(Confidence):
         raise ConfigurationError(
             f"{place}: value {value!r}: write 'category:confidence:provider' with a category of "
             f"{', '.join(Category)} and a confidence of {', '.join(Confidence)}"

@@ -1,7 +1,7 @@
 """What the operator sees: one log line for each request that is not plainly allowed.
 
-Lines go to the logger ``georestrict`` at INFO; set-up problems, once each, at WARNING. An address is
-cut to its /24 or /48 network. Text from the request is escaped and cut to 128 characters.
+Lines go to the logger ``georestrict`` at INFO; set-up problems, once each, at WARNING. An address
+is cut to its /24 or /48 network. Text from the request is escaped and cut to 128 characters.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ _PREFIX = {4: 24, 6: 48}
 
 _FIXES = {
     AddressReason.UNDECLARED_PROXY: (
-        "a private peer sent a forwarding header: a proxy or load balancer stands in front, and nobody "
-        "declared it, so clients cannot be told; set client=TrustedProxies('<its subnet>') "
+        "a private peer sent a forwarding header: a proxy or load balancer stands in front, and "
+        "nobody declared it, so clients cannot be told; set client=TrustedProxies('<its subnet>') "
         "from georestrict.address"
     ),
     AddressReason.UNIX_UNTRUSTED: (
-        "requests come over a unix socket that is not declared; set client=TrustedProxies(..., unix=True)"
+        "requests come over a unix socket that is not declared; "
+        "set client=TrustedProxies(..., unix=True)"
     ),
     AddressReason.HEADER_MISSING: (
-        "a trusted proxy sent no forwarding header, so its clients cannot be told; make it send one (nginx: "
-        "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or take it out of the trusted ranges"
+        "a trusted proxy sent no forwarding header, so its clients cannot be told; make it send "
+        "one (nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or take it "
+        "out of the trusted ranges"
     ),
     AddressReason.ALL_TRUSTED: (
-        "every entry of the forwarding header is a trusted proxy, so the ranges hold clients, too; "
-        "declare narrower ones"
+        "every entry of the forwarding header is a trusted proxy, so the ranges hold clients, "
+        "too; declare narrower ones"
     ),
     AddressReason.NO_PEER: (
-        "the server does not tell the peer's address; check how it is started (a unix socket must be "
-        "declared)"
+        "the server does not tell the peer's address; check how it is started "
+        "(a unix socket must be declared)"
     ),
 }
 

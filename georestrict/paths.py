@@ -1,12 +1,12 @@
 """Paths in rules: patterns, and the many spellings of one path.
 
-A pattern is ``/a`` (exactly that), ``/a/*`` (``/a`` and everything below, at segment boundaries), or
-has other ``*``, each of which stands for any text within one segment.
+A pattern is ``/a`` (exactly that), ``/a/*`` (``/a`` and everything below, at segment boundaries),
+or has other ``*``, each of which stands for any text within one segment.
 
 What blocks matches broadly: if any spelling that some server or framework takes for the path
-(encoded, doubled, dotted, back-slashed, with parameters) matches. What lets through matches strictly:
-only a path in normal form, as it was written. So a strange spelling is never exempt and always
-guarded.
+(encoded, doubled, dotted, back-slashed, with parameters) matches. What lets through matches
+strictly: only a path in normal form, as it was written. So a strange spelling is never exempt and
+always guarded.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def spellings(path: str, raw: bytes | None) -> set[str]:
             found |= _cleaned(text)
             if "%" not in text:
                 break
-            text = unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+            text = unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode(
+                "utf-8", "replace"
+            )
     return found
 
 

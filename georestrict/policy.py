@@ -108,7 +108,7 @@ class Policy:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Policy:
-        """Check a mapping with the keys of the TOML form; list paths are relative to the working folder.
+        """Check a mapping with the keys of the TOML form; list paths start at the working folder.
 
         Raises:
             ConfigurationError: naming the key, the offending word and the fix.
@@ -129,8 +129,8 @@ class Policy:
         seen: dict[str, str] = {}
         reader = _Reader("options", Path())
         for action, codes in given.items():
-            if not isinstance(codes, str) and not codes:
-                continue
+            if codes == ():
+                continue  # left out; an empty list is an error
             checked = reader.countries(codes, action)
             for code in sorted(checked):
                 if seen.setdefault(code, action) != action:
@@ -143,7 +143,9 @@ class Policy:
                 "nothing to enforce: give a policy, an engine, or block=, warn= or allow="
             )
         default = Action.BLOCK if allow else Action.ALLOW
-        return cls(default=default, fallback=_fallback(default, {}), rules=tuple(rules), place="options")
+        return cls(
+            default=default, fallback=_fallback(default, {}), rules=tuple(rules), place="options"
+        )
 
 
 def _fallback(default: Action, stated: Mapping[Fallback, Action]) -> Mapping[Fallback, Action]:
@@ -266,10 +268,14 @@ class _Reader:
         if not rule.says_where:
             if rule.action is not Action.ALLOW:
                 self._fail(
-                    key, "has no word that says where from; add countries, categories, lists or networks"
+                    key,
+                    "has no word that says where from; "
+                    "add countries, categories, lists or networks",
                 )
             if not rule.paths:
-                self._fail(key, "matches everything; add a word such as countries or paths, or use default")
+                self._fail(
+                    key, "matches everything; add a word such as countries or paths, or use default"
+                )
         return rule
 
     def countries(self, value: Any, key: str) -> frozenset[str]:
@@ -277,11 +283,15 @@ class _Reader:
         for number, text in enumerate(self._array(value, key, "CN")):
             code = countries.normalise(text)
             if code is None:
-                self._fail(f"{key}[{number}]", f"{text!r} is not a country: {countries.suggestion(text)}")
+                self._fail(
+                    f"{key}[{number}]", f"{text!r} is not a country: {countries.suggestion(text)}"
+                )
             codes.add(str(code))
         return frozenset(codes)
 
-    def _categories(self, entry: Mapping[str, Any], key: str) -> tuple[tuple[Category, Confidence], ...]:
+    def _categories(
+        self, entry: Mapping[str, Any], key: str
+    ) -> tuple[tuple[Category, Confidence], ...]:
         if "categories" not in entry:
             return ()
         wanted = []
@@ -330,7 +340,8 @@ class _Reader:
         if not entries:
             self._fail(
                 key,
-                f"is empty and would match nothing; name at least one, such as [{example!r}], or remove it",
+                f"is empty and would match nothing; name at least one, such as [{example!r}], "
+                "or remove it",
             )
         for number, item in enumerate(entries):
             if not isinstance(item, str):
@@ -340,7 +351,9 @@ class _Reader:
     def _word(self, value: Any, key: str, words: Sequence[str]) -> str:
         if not isinstance(value, str) or value not in words:
             close = get_close_matches(value.lower(), words, n=1) if isinstance(value, str) else []
-            hint = f"did you mean {str(close[0])!r}?" if close else f"write one of {', '.join(words)}"
+            hint = (
+                f"did you mean {str(close[0])!r}?" if close else f"write one of {', '.join(words)}"
+            )
             self._fail(key, f"is {value!r}: {hint}")
         return value
 
@@ -350,7 +363,9 @@ class _Reader:
         for name in value:
             if name not in known:
                 close = get_close_matches(str(name), known, n=1)
-                hint = f"did you mean {str(close[0])!r}?" if close else f"known are {', '.join(known)}"
+                hint = (
+                    f"did you mean {str(close[0])!r}?" if close else f"known are {', '.join(known)}"
+                )
                 self._fail(key, f"unknown key {str(name)!r}: {hint}")
 
     def _fail(self, key: str, message: str) -> NoReturn:

@@ -24,7 +24,9 @@ def try_reload(engine: Engine) -> bool:
     return True
 
 
-def reload_on_signal(engine: Engine, number: int = signal.SIGHUP if hasattr(signal, "SIGHUP") else 0) -> None:
+def reload_on_signal(
+    engine: Engine, number: int = signal.SIGHUP if hasattr(signal, "SIGHUP") else 0
+) -> None:
     """Reload in a thread of its own whenever the process receives a signal.
 
     To be called in the main thread of each worker, after it was forked.

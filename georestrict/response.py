@@ -38,7 +38,11 @@ class Response:
 def blocked(decision: Decision, policy: Policy, accept: str | None) -> Response:
     """Return what a blocked client receives; ``accept`` is the request's ``Accept`` header."""
     return _render(
-        decision.code or Code.COUNTRY, decision.reason, decision.country, policy.contact, media_type(accept)
+        decision.code or Code.COUNTRY,
+        decision.reason,
+        decision.country,
+        policy.contact,
+        media_type(accept),
     )
 
 
@@ -80,7 +84,9 @@ def _quality(parameters: list[str]) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _render(code: Code, reason: Reason, country: str | None, contact: str | None, media: str) -> Response:
+def _render(
+    code: Code, reason: Reason, country: str | None, contact: str | None, media: str
+) -> Response:
     status = 503 if code is Code.NO_LOCATION else 403
     message = _message(code, reason, country)
     body = (_page if media == HTML else _document)(status, code, message, country, contact).encode()
@@ -107,14 +113,16 @@ def _message(code: Code, reason: Reason, country: str | None) -> str:
         )
         return f"Country, region, or territory not supported: your address {found}."
     return {
-        Code.ANONYMOUS: "Your address appears to be of an anonymising network, which is not allowed here.",
+        Code.ANONYMOUS: "Your address appears to be of an anonymising network, not allowed here.",
         Code.NETWORK: "The network that your address belongs to is not allowed here.",
         Code.UNRESOLVED: "Your address could not be determined, so this request cannot be served.",
-        Code.NO_LOCATION: "Your location cannot be determined at the moment; please try again later.",
+        Code.NO_LOCATION: "Your location cannot be determined at the moment; try again later.",
     }[code]
 
 
-def _document(status: int, code: Code, message: str, country: str | None, contact: str | None) -> str:
+def _document(
+    status: int, code: Code, message: str, country: str | None, contact: str | None
+) -> str:
     """One document of two shapes: problem details (RFC 9457), and the ``error`` object of SDKs."""
     kind = "server_error" if status == 503 else "request_forbidden"
     document: dict[str, object] = {
@@ -143,7 +151,8 @@ def _page(status: int, code: Code, message: str, country: str | None, contact: s
 <title>{heading}</title>
 <style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 1.125rem/1.6 system-ui, sans-serif; margin: 0 auto; padding: 2rem 1rem; max-width: 38rem; }}
+body {{ font: 1.125rem/1.6 system-ui, sans-serif; max-width: 38rem; }}
+body {{ margin: 0 auto; padding: 2rem 1rem; }}
 code {{ overflow-wrap: anywhere; }}
 </style>
 </head>

@@ -15,7 +15,9 @@ from georestrict.table import Image
 _DATE = date(2026, 1, 1)
 
 
-def tiny_database(countries: Mapping[str, str], networks: Mapping[str, str] | None = None) -> Database:
+def tiny_database(
+    countries: Mapping[str, str], networks: Mapping[str, str] | None = None
+) -> Database:
     """Return a database that holds just these ranges.
 
     ``countries`` maps networks to country codes, ``networks`` maps networks to what they are, as

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from georestrict.address import FAILED, ClientAddress, Peer, Strategy
+from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Strategy, checked_strategy
 from georestrict.database import Database
 from georestrict.engine import Decision, Engine
 from georestrict.observe import Observer, logger
@@ -50,7 +50,7 @@ class GeoRestrictMiddleware:
         self.engine = Engine.from_options(
             policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
         )
-        self.client: Strategy = Peer() if client is None else client
+        self.client = checked_strategy(client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
         self._observer = Observer()
 
@@ -64,7 +64,9 @@ class GeoRestrictMiddleware:
                 environ["georestrict"] = decision
             return self.app(environ, start_response)
         environ["georestrict"] = decision
-        self._observer.decided(decision, client, environ.get("REQUEST_METHOD", "GET"), _paths(environ)[0])
+        self._observer.decided(
+            decision, client, environ.get("REQUEST_METHOD", "GET"), _paths(environ)[0]
+        )
         if decision.action is Action.BLOCK:
             response = blocked(decision, self.engine.policy, environ.get("HTTP_ACCEPT"))
             return _refuse(environ, start_response, response)
@@ -76,7 +78,7 @@ class GeoRestrictMiddleware:
         """Decide; a defect of ours or of a strategy blocks the request, and says so in the log."""
         client = FAILED
         try:
-            client = self.client.resolve(environ.get("REMOTE_ADDR"), _headers(environ))
+            client = self.client.resolve(_peer(environ), _headers(environ))
             path, raw_path = _paths(environ)
             decision = self.engine.decide(
                 client.address,
@@ -91,16 +93,27 @@ class GeoRestrictMiddleware:
         return client, decision
 
 
+def _peer(environ: Environ) -> str | None:
+    """The peer's address. WSGI has no word for a unix socket, so no text may pass for one."""
+    peer = environ.get("REMOTE_ADDR")
+    return None if peer == UNIX_PEER else peer
+
+
 def _headers(environ: Environ) -> Iterator[tuple[bytes, bytes]]:
     """The request's headers as bytes. WSGI has joined repeated lines with commas already."""
     for key, value in environ.items():
         if key.startswith("HTTP_") and isinstance(value, str):
-            yield key[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1", "replace")
+            yield (
+                key[5:].replace("_", "-").lower().encode("latin-1"),
+                value.encode("latin-1", "replace"),
+            )
 
 
 def _paths(environ: Environ) -> tuple[str, bytes | None]:
     """The path that the app routes on, and the same as it was sent, where the server tells."""
-    path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace") or "/"
+    path = (
+        environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace") or "/"
+    )
     sent = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if not isinstance(sent, str) or not sent.startswith("/"):
         return path, None
@@ -117,7 +130,9 @@ def _refuse(environ: Environ, start_response: StartResponse, response: Response)
 def _warning(start_response: StartResponse, name: str, value: str) -> StartResponse:
     """Add the warning header to the app's response; a header of that name is only ever ours."""
 
-    def warned(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
+    def warned(
+        status: str, headers: list[tuple[str, str]], *more: Any
+    ) -> Callable[[bytes], object]:
         others = [pair for pair in headers if pair[0].lower() != name.lower()]
         return start_response(status, [*others, (name.lower(), value)], *more)
 

@@ -18,7 +18,10 @@ from georestrict._core._text import Columns, parse_network, strip_comment
 _wanted = os.environ.get("GEORESTRICT_BACKEND", "")
 if _wanted not in ("", "compiled", "python"):
     raise ImportError(f"GEORESTRICT_BACKEND is {_wanted!r}; it must be 'compiled' or 'python'")
-_required = _wanted == "compiled" or os.environ.get("GEORESTRICT_REQUIRE_COMPILED", "") not in ("", "0")
+_required = _wanted == "compiled" or os.environ.get("GEORESTRICT_REQUIRE_COMPILED", "") not in (
+    "",
+    "0",
+)
 
 BACKEND = "python"
 if TYPE_CHECKING or _wanted == "python":

@@ -63,7 +63,9 @@ class _Grower:
         if keyed is not None:
             return keyed
         wanted = max(1, ((last - first - 1) // _RUNS_PER_CHILD).bit_length())
-        return self._dense(depth, first, last, prefix, min(wanted, key_bits(depth), self._width - depth))
+        return self._dense(
+            depth, first, last, prefix, min(wanted, key_bits(depth), self._width - depth)
+        )
 
     def _dense(self, depth: int, first: int, last: int, prefix: int, bits: int) -> int:
         node = array("I")
@@ -109,11 +111,16 @@ class _Grower:
         keys = [slot << (16 - bits) for slot, _, _ in pieces]
         if all(stop - run == 1 and self._values[run] <= 0xFFFF for _, run, stop in pieces):
             values = [self._values[run] for _, run, _ in pieces]
-            return self._store(NARROW, filled(len(keys)).bit_length() - 1, depth, pack_narrow(keys, values))
+            return self._store(
+                NARROW, filled(len(keys)).bit_length() - 1, depth, pack_narrow(keys, values)
+            )
         children = [
-            self._node(depth + bits, run, stop, prefix + (slot << shift)) for slot, run, stop in pieces
+            self._node(depth + bits, run, stop, prefix + (slot << shift))
+            for slot, run, stop in pieces
         ]
-        return self._store(WIDE, filled(len(keys)).bit_length() - 1, depth, pack_wide(keys, children))
+        return self._store(
+            WIDE, filled(len(keys)).bit_length() - 1, depth, pack_wide(keys, children)
+        )
 
     def _store(self, kind: int, size: int, depth: int, node: array[int]) -> int:
         """Append a node, or find the equal one; return the cell that names it."""

@@ -70,7 +70,7 @@ def _sweep(spans: list[tuple[int, int, int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def collect(steps: Iterable[tuple[int, int]]) -> Runs:
-    """Gather ``(start, value)`` steps into runs; a step that continues the one before is dropped."""
+    """Gather ``(start, value)`` steps into runs; one that continues the one before is dropped."""
     runs = Runs(array("Q"), array("Q"), array("I"))
     previous = -1
     for start, value in steps:
@@ -100,5 +100,5 @@ def merge(left: Runs, right: Runs) -> tuple[Runs, list[tuple[int, int]]]:
 
 
 def relabel(runs: Runs, labels: Sequence[int]) -> Runs:
-    """Return the runs with each value replaced by ``labels[value]``; equal neighbours become one."""
+    """Replace each value of runs by ``labels[value]``; equal neighbours become one."""
     return collect(zip(runs.starts(), map(labels.__getitem__, runs.value), strict=True))

@@ -123,7 +123,9 @@ class Table:
         elif kind == DENSE:
             depth += size + 1
             for slot in range(2 << size):
-                yield from self._descend(self._cells[base + slot], depth, prefix | slot << (128 - depth))
+                yield from self._descend(
+                    self._cells[base + slot], depth, prefix | slot << (128 - depth)
+                )
         else:
             count = 1 << size
             keys = self._halves[2 * base : 2 * base + count]
@@ -138,7 +140,9 @@ class Table:
                 if kind == NARROW:
                     yield start, self._halves[2 * base + count + at]
                 else:
-                    yield from self._descend(self._cells[base + count // 2 + at], depth + bits, start)
+                    yield from self._descend(
+                        self._cells[base + count // 2 + at], depth + bits, start
+                    )
 
 
 class Answers:
@@ -148,7 +152,9 @@ class Answers:
     stand for IPv6 addresses that carry an IPv4 address: the answer is then that address's.
     """
 
-    def __init__(self, table: Table, objects: Sequence[Any], missed: Any, looked_through: bytes) -> None:
+    def __init__(
+        self, table: Table, objects: Sequence[Any], missed: Any, looked_through: bytes
+    ) -> None:
         if not len(objects) == len(looked_through) == table.classes:
             raise ValueError("there must be one answer for each class")
         self._table, self._objects, self._missed = table, tuple(objects), missed
@@ -167,7 +173,9 @@ class Answers:
         return self._objects[found]
 
 
-def _prove(cells: Sequence[int], halves: Sequence[int], root4: int, root6: int, classes: int) -> None:
+def _prove(
+    cells: Sequence[int], halves: Sequence[int], root4: int, root6: int, classes: int
+) -> None:
     """Prove every bound; see the module's docstring."""
     nodes: dict[int, tuple[int, int, int]] = {}  # base -> (width, depth, cell)
     total = len(cells)

@@ -1,7 +1,7 @@
 """The command line: one file a subcommand.
 
-Exit codes: 0 answered (a block is an answer), 1 an input was invalid (an address, an image), 2 usage
-or configuration.
+Exit codes: 0 answered (a block is an answer), 1 an input was invalid (an address, an image),
+2 usage or configuration.
 """
 
 from __future__ import annotations

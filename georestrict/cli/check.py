@@ -6,7 +6,7 @@ import json
 
 import click
 
-from georestrict.cli.inputs import addresses, end, print_table, told, what_is_wrong
+from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
 from georestrict.database import Status, number_of
 from georestrict.engine import Engine
 
@@ -17,9 +17,16 @@ from georestrict.engine import Engine
 @click.option("--database", type=click.Path(), help="A compiled image instead of the default data.")
 @click.option("--path", default="/", show_default=True, help="The request's path.")
 @click.option("--method", default="GET", show_default=True, help="The request's method.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each address, a line each.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object for each address, a line each."
+)
 def check(
-    address: tuple[str, ...], policy: str, database: str | None, path: str, method: str, as_json: bool
+    address: tuple[str, ...],
+    policy: str,
+    database: str | None,
+    path: str,
+    method: str,
+    as_json: bool,
 ) -> None:
     """Print the decision for each address, and why. A block is an answer: the exit code stays 0.
 
@@ -36,7 +43,7 @@ def check(
             if as_json:
                 click.echo(json.dumps({"address": text, "error": wrong}, ensure_ascii=False))
             else:
-                rows.append((text, "-", "-", "-", "-", f"error: {wrong}"))
+                rows.append((shown(text), "-", "-", "-", "-", f"error: {wrong}"))
             continue
         decision = engine.decide(text, path=path, method=method)
         location, matches = engine.lookup(text), engine.matches(text)
@@ -60,8 +67,12 @@ def check(
                 )
             )
         else:
-            action = str(decision.action) if decision.would is None else f"dry-run: {decision.would}"
-            where = location.country or (location.status if location.status is not Status.KNOWN else "-")
+            action = (
+                str(decision.action) if decision.would is None else f"dry-run: {decision.would}"
+            )
+            where = location.country or (
+                location.status if location.status is not Status.KNOWN else "-"
+            )
             rows.append(
                 (
                     text,

@@ -13,7 +13,9 @@ from georestrict.table import publish
 
 @click.command("compile")
 @click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The image to write.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The image to write."
+)
 def compile_image(manifest: Path, output: Path) -> None:
     """Compile the sources that MANIFEST (sources.toml) names into one image.
 

@@ -32,6 +32,12 @@ def what_is_wrong(text: str) -> str:
     return "give one address, not a network or a range"
 
 
+def shown(text: str) -> str:
+    """Return an input fit for a terminal: no control characters, and not longer than a line."""
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return safe if len(safe) <= 60 else f"{safe[:59]}…"
+
+
 def told(match: Match) -> str:
     """One matched range as ``first-last (source:line)``."""
     ends = str(match.first) if match.first == match.last else f"{match.first}-{match.last}"
@@ -43,7 +49,9 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        click.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def end(invalid: int, total: int) -> None:

@@ -6,14 +6,16 @@ import json
 
 import click
 
-from georestrict.cli.inputs import addresses, end, print_table, told, what_is_wrong
+from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
 from georestrict.database import Database, Status
 
 
 @click.command()
 @click.argument("address", nargs=-1, required=True)
 @click.option("--database", type=click.Path(), help="A compiled image instead of the default data.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each address, a line each.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object for each address, a line each."
+)
 def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> None:
     """Print country, network categories, matched ranges and their sources.
 
@@ -53,12 +55,14 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
                 }
             click.echo(json.dumps(described, ensure_ascii=False))
         elif wrong is not None:
-            rows.append((text, "-", "invalid", "-", f"error: {wrong}"))
+            rows.append((shown(text), "-", "invalid", "-", f"error: {wrong}"))
         else:
             categories = ", ".join(f"{name}:{sure}" for name, sure in location.categories.items())
             if location.provider:
                 categories += f" ({location.provider})"
-            status = location.status if location.via is None else f"{location.status} via {location.via}"
+            status = (
+                location.status if location.via is None else f"{location.status} via {location.via}"
+            )
             rows.append(
                 (
                     text,
@@ -69,7 +73,9 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
                 )
             )
     if not as_json:
-        print_table(("ADDRESS", "COUNTRY", "STATUS", "CATEGORIES", "MATCHED RANGE (SOURCE:LINE)"), rows)
+        print_table(
+            ("ADDRESS", "COUNTRY", "STATUS", "CATEGORIES", "MATCHED RANGE (SOURCE:LINE)"), rows
+        )
         for source in db.metadata.sources:
             click.echo(f"{source.name}: {source.title}, {source.date}, {source.licence}")
     end(invalid, total)

@@ -48,7 +48,9 @@ def read(path: Path) -> Iterator[Row]:
             number += 1
             low, high, label = _IPV6.unpack_from(data, at)
             at += _IPV6.size
-            yield Row(6, int.from_bytes(low, "big"), int.from_bytes(high, "big"), labels[label], number)
+            yield Row(
+                6, int.from_bytes(low, "big"), int.from_bytes(high, "big"), labels[label], number
+            )
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: damaged at byte {at}: {error}") from error
 
@@ -58,5 +60,7 @@ def _header(path: Path, data: bytes) -> tuple[int, int, int, int]:
         raise FormatError(f"{path}: {len(data)} bytes are too few for an iporigin table")
     magic, version, built, labels, ipv4, ipv6 = _HEADER.unpack_from(data)
     if magic != b"IPORIGIN" or version != 1:
-        raise FormatError(f"{path}: expected an iporigin table of version 1, got {magic!r} version {version}")
+        raise FormatError(
+            f"{path}: expected an iporigin table of version 1, got {magic!r} version {version}"
+        )
     return built, labels, ipv4, ipv6

@@ -163,7 +163,9 @@ class PackedRanges:
                 at += size
             return list(self._rows(chunk, count, columns))
         except (zlib.error, IndexError, StopIteration, RuntimeError) as error:
-            raise FormatError(f"{self._name}: damaged chunk at byte {chunk.offset}: {error!r}") from error
+            raise FormatError(
+                f"{self._name}: damaged chunk at byte {chunk.offset}: {error!r}"
+            ) from error
 
     def _rows(self, chunk: _Chunk, count: int, columns: list[bytes]) -> Iterator[Row]:
         gaps, exponents, mantissas, indexes, lines = (_numbers(column) for column in columns)

@@ -23,10 +23,14 @@ def read(path: Path) -> Iterator[Row]:
                 continue
             fields = line.rstrip("\r\n").split(",")
             if len(fields) != 3:
-                raise FormatError(f"{path}:{number}: expected 'first,last,country', got {line.strip()!r}")
+                raise FormatError(
+                    f"{path}:{number}: expected 'first,last,country', got {line.strip()!r}"
+                )
             first, last = _address(fields[0]), _address(fields[1])
             if first is None or last is None or first[0] != last[0] or first[1] > last[1]:
-                raise FormatError(f"{path}:{number}: {fields[0]!r} to {fields[1]!r} is no address range")
+                raise FormatError(
+                    f"{path}:{number}: {fields[0]!r} to {fields[1]!r} is no address range"
+                )
             yield Row(first[0], first[1], last[1], fields[2], number)
 
 

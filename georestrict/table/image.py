@@ -50,7 +50,9 @@ class Image:
     def __init__(self, buffer: memoryview, name: str) -> None:
         size = len(buffer)
         if size < _HEADER.size or bytes(buffer[:8]) != MAGIC:
-            raise FormatError(f"{name}: not a georestrict image (its first bytes are {bytes(buffer[:8])!r})")
+            raise FormatError(
+                f"{name}: not a georestrict image (its first bytes are {bytes(buffer[:8])!r})"
+            )
         _, version, order, _, count, length, header_sum, body_sum = _HEADER.unpack_from(buffer)
         if version != FORMAT_VERSION:
             raise VersionError(
@@ -58,16 +60,22 @@ class Image:
                 "compile the image again with this release"
             )
         if length != size:
-            raise FormatError(f"{name}: {size} bytes, expected {length}; the file was cut or appended to")
+            raise FormatError(
+                f"{name}: {size} bytes, expected {length}; the file was cut or appended to"
+            )
         body = _aligned(_HEADER.size + count * _SECTION.size)
         if count > _MOST_SECTIONS or body > size:
             raise FormatError(f"{name}: {count} sections do not fit")
         header = bytearray(buffer[:body])
         header[24:28] = bytes(4)
         if zlib.crc32(header) != header_sum:
-            raise ChecksumError(f"{name}: the header's checksum is wrong; fetch or compile the file again")
+            raise ChecksumError(
+                f"{name}: the header's checksum is wrong; fetch or compile the file again"
+            )
         if zlib.crc32(buffer[body:]) != body_sum:
-            raise ChecksumError(f"{name}: the content's checksum is wrong; fetch or compile the file again")
+            raise ChecksumError(
+                f"{name}: the content's checksum is wrong; fetch or compile the file again"
+            )
         if order != _BYTE_ORDERS[sys.byteorder]:
             raise FormatError(
                 f"{name}: built for the other byte order; "
@@ -75,10 +83,14 @@ class Image:
             )
         self._sections: dict[str, memoryview] = {}
         for number in range(count):
-            raw, offset, length = _SECTION.unpack_from(buffer, _HEADER.size + number * _SECTION.size)
+            raw, offset, length = _SECTION.unpack_from(
+                buffer, _HEADER.size + number * _SECTION.size
+            )
             if offset % _ALIGNMENT or offset < body or offset + length > size:
                 raise FormatError(f"{name}: section {number} lies outside the file")
-            self._sections[raw.rstrip(b"\0").decode("ascii", "replace")] = buffer[offset : offset + length]
+            self._sections[raw.rstrip(b"\0").decode("ascii", "replace")] = buffer[
+                offset : offset + length
+            ]
         self.name, self.size = name, size
 
     def section(self, name: str) -> memoryview:

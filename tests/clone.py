@@ -18,7 +18,10 @@ def main() -> int:
         for door in ("demo", "test"):
             subprocess.run(["make", door], cwd=clone, check=True)
         version = subprocess.run(
-            [clone / ".venv/bin/georestrict", "--version"], capture_output=True, text=True, check=True
+            [clone / ".venv/bin/georestrict", "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         assert "python core" in version, version
     return 0

@@ -51,10 +51,14 @@ _NOT_RUN: list[str] = []
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs a program that this machine does not have, and remember its name."""
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         missing = [
-            name for mark in item.iter_markers("needs") for name in mark.args if shutil.which(name) is None
+            name
+            for mark in item.iter_markers("needs")
+            for name in mark.args
+            if shutil.which(name) is None
         ]
         (left_out if missing else kept).append(item)
         if missing:

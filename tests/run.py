@@ -30,7 +30,9 @@ def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
         found.append(("long checks", slow, {}))
         if BACKEND == "compiled":
             found.append(("wheel and sdist", [sys.executable, "tests/wheel.py"], {}))
-            found.append(("fresh clone, no compiler", [sys.executable, "tests/clone.py"], {"CC": "false"}))
+            found.append(
+                ("fresh clone, no compiler", [sys.executable, "tests/clone.py"], {"CC": "false"})
+            )
     return found
 
 
@@ -41,7 +43,9 @@ def main() -> int:
     for name, command, environment in steps(wanted):
         print(f"== {name}", flush=True)
         start = time.monotonic()
-        code = subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
+        code = subprocess.run(
+            command, cwd=ROOT, env=os.environ | environment, check=False
+        ).returncode
         print(
             f"== {name}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - start:.0f} s",
             flush=True,

@@ -19,20 +19,23 @@ WIDTHS = {4: 32, 6: 128}
 Range = tuple[int, int, int]
 
 ODD_TEXTS = """
-0.0.0.0 255.255.255.255 256.0.0.1 1.2.3 1.2.3.4.5 01.2.3.4 1.2.3.04 1..2.3 .1.2.3 1.2.3. 1.2.3.4. 1359103374
+0.0.0.0 255.255.255.255 256.0.0.1 1.2.3 1.2.3.4.5 01.2.3.4 1.2.3.04 1..2.3 .1.2.3 1.2.3. 1.2.3.4.
+1359103374
 0x51.2.3.4 081.2.69.142 0251.2.69.142 00.0.0.0 1.2.3.4/32 1.2.3.4:80 +1.2.3.4 1.2.3.-4 1.2.3.4\x00 \t1.2.3.4
 :: ::1 1:: : ::: :1 1: 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:8:9 1:2:3:4:5:6:7:: ::2:3:4:5:6:7:8 1::2::3 1:2:3:4::5:6:7:8
 1:2:3:4:5:6:7::8 12345:: fffff::1 ::g ::1.2.3.4 1:2:3:4:5:6:1.2.3.4 1:2:3:4:5:6:7:1.2.3.4 1:2:3:4:5::1.2.3.4
 1:2:3:4:5:6::1.2.3.4 ::1.2.3.4:5 1.2.3.4:: ::01.2.3.4 ::ffff:1.2.3.4 ::FFFF:af10:c701 0:0:0:0:0:ffff:af10:c701
 ::ffff:0:1.2.3.4 fe80::1%eth0 [::1] ::1%0 2001:db8::1:8080 0000:0000:0000:0000:0000:0000:255.255.255.255
 0000:0000:0000:0000:0000:ffff:255.255.255.255 00001:: ::00000 a b abcd abcdefghijklmnop
-""".split(" ")
+""".split(" ")  # noqa: SIM905 readable as a block
 
 
 @pytest.mark.parametrize(
     "text", [*{part for text in ODD_TEXTS for part in text.split("\n")}, "８１.2.69.142"]
 )
-def test_odd_address_texts_are_read_as_the_standard_library_reads_them(core: Any, text: str) -> None:
+def test_odd_address_texts_are_read_as_the_standard_library_reads_them(
+    core: Any, text: str
+) -> None:
     assert core.parse_address(text) == _as_tuple(gold.parse(text))
 
 
@@ -45,7 +48,9 @@ ADDRESS_LIKE = st.one_of(
     st.ip_addresses(v=6).map(lambda address: address.exploded.upper()),
     st.text("0123456789abcdefABCDEF:.%/ gx\0é１", max_size=50),
     st.lists(st.integers(0, 300).map(str), min_size=3, max_size=5).map(".".join),
-    st.lists(st.integers(0, 0x1FFFF).map("{:x}".format) | st.just(""), min_size=1, max_size=10).map(":".join),
+    st.lists(st.integers(0, 0x1FFFF).map("{:x}".format) | st.just(""), min_size=1, max_size=10).map(
+        ":".join
+    ),
 )
 
 
@@ -61,7 +66,9 @@ def test_any_text_is_read_as_the_standard_library_reads_it(text: str) -> None:
 
 @given(address=st.ip_addresses())
 @settings(max_examples=500, deadline=None)
-def test_b19_an_address_written_out_and_read_again_is_the_same(address: IPv4Address | IPv6Address) -> None:
+def test_b19_an_address_written_out_and_read_again_is_the_same(
+    address: IPv4Address | IPv6Address,
+) -> None:
     for core in CORES:
         version, value = core.parse_address(str(address))
         written = str(IPv4Address(value) if version == 4 else IPv6Address(value))
@@ -84,7 +91,9 @@ def ranges(version: int) -> st.SearchStrategy[list[Range]]:
     values = st.integers(1, 5) | st.integers(65530, 65540)
     return st.lists(
         st.builds(network, bases | crowded, st.integers(0, width), values)
-        | st.builds(free, bases | crowded, st.integers(0, 40) | st.integers(0, 1 << width - 1), values),
+        | st.builds(
+            free, bases | crowded, st.integers(0, 40) | st.integers(0, 1 << width - 1), values
+        ),
         max_size=40,
     )
 
@@ -102,14 +111,18 @@ def probes(version: int, rows: list[Range], seed: int) -> set[int]:
     near = {end + step for first, last, _ in rows for end in (first, last) for step in (-1, 0, 1)}
     spread = random.Random(seed)
     return (
-        {value for value in near if 0 <= value <= top} | {0, top} | {spread.randint(0, top) for _ in range(8)}
+        {value for value in near if 0 <= value <= top}
+        | {0, top}
+        | {spread.randint(0, top) for _ in range(8)}
     )
 
 
 @pytest.mark.parametrize("version", [4, 6])
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_every_lookup_answers_what_the_linear_scan_answers(version: int, data: st.DataObject) -> None:
+def test_every_lookup_answers_what_the_linear_scan_answers(
+    version: int, data: st.DataObject
+) -> None:
     rows = data.draw(ranges(version))
     seed = data.draw(st.integers(0, 1000))
     grown = []
@@ -130,19 +143,26 @@ def test_every_lookup_answers_what_the_linear_scan_answers(version: int, data: s
 
 @given(first=ranges(6), second=ranges(6))
 @settings(max_examples=100, deadline=None)
-def test_two_layers_laid_over_each_other_keep_what_each_says(first: list[Range], second: list[Range]) -> None:
+def test_two_layers_laid_over_each_other_keep_what_each_says(
+    first: list[Range], second: list[Range]
+) -> None:
     for core in CORES:
         left, right = core.resolve(columns_of(6, first)), core.resolve(columns_of(6, second))
         runs, pairs = core.merge(left, right)
         table = core.Table(*core.grow(core.resolve(Columns.empty()), runs), len(pairs))
         for value in probes(6, first + second, 1):
-            assert pairs[table.find_value(6, value)] == (gold.find(first, value), gold.find(second, value))
+            assert pairs[table.find_value(6, value)] == (
+                gold.find(first, value),
+                gold.find(second, value),
+            )
         relabelled = core.relabel(runs, [left for left, _ in pairs])
         assert relabelled == left
 
 
 def test_runs_begin_at_zero_are_sorted_and_differ_from_their_neighbours(core: Any) -> None:
-    runs = core.resolve(columns_of(4, [(10, 19, 1), (20, 29, 1), (5, 40, 2), (41, 50, 2), (60, 70, 3)]))
+    runs = core.resolve(
+        columns_of(4, [(10, 19, 1), (20, 29, 1), (5, 40, 2), (41, 50, 2), (60, 70, 3)])
+    )
     assert [start >> 96 for start in runs.starts()] == [0, 5, 10, 30, 51, 60, 71]
     assert list(runs.value) == [0, 2, 1, 2, 0, 3, 0]
 
@@ -182,14 +202,22 @@ HOSTILE = [
         "a node behind its parent",
         lambda cells, root: cells.__setitem__(root, 2 << 30 | 2 << 26 | len(cells) - 4),
     ),
-    ("a node that is its own child", lambda cells, root: cells.__setitem__(root, 1 << 30 | 15 << 26 | root)),
-    ("a dense node past the address", lambda cells, root: cells.__setitem__(root, 1 << 30 | 15 << 26)),
+    (
+        "a node that is its own child",
+        lambda cells, root: cells.__setitem__(root, 1 << 30 | 15 << 26 | root),
+    ),
+    (
+        "a dense node past the address",
+        lambda cells, root: cells.__setitem__(root, 1 << 30 | 15 << 26),
+    ),
     ("keys that do not begin at zero", lambda cells, root: cells.__setitem__(0, 5)),
     ("a node of 32 keys", lambda cells, root: cells.__setitem__(root, 2 << 30 | 5 << 26)),
 ]
 
 
-@pytest.mark.parametrize("damage", [damage for _, damage in HOSTILE], ids=[name for name, _ in HOSTILE])
+@pytest.mark.parametrize(
+    "damage", [damage for _, damage in HOSTILE], ids=[name for name, _ in HOSTILE]
+)
 def test_a_hostile_table_is_refused_before_the_first_lookup(core: Any, damage: Any) -> None:
     runs = core.resolve(columns_of(4, [(7, 9, 1), (100, 200, 2)]))
     cells, root4, root6 = core.grow(runs, core.resolve(Columns.empty()))
@@ -208,7 +236,9 @@ def test_roots_outside_the_cells_are_refused(core: Any, roots: tuple[int, int]) 
 
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
-def test_g3_nonsense_in_the_cells_is_refused_or_answers_with_a_known_class(data: st.DataObject) -> None:
+def test_g3_nonsense_in_the_cells_is_refused_or_answers_with_a_known_class(
+    data: st.DataObject,
+) -> None:
     """The same verdict from both cores, and no read outside: the proof stands before the lookup."""
     reference = CORES[0]
     rows = data.draw(ranges(4))
@@ -221,7 +251,7 @@ def test_g3_nonsense_in_the_cells_is_refused_or_answers_with_a_known_class(data:
             else root4
         )
         cells[at] = data.draw(st.integers(0, 0xFFFF_FFFF))
-    verdicts = []
+    verdicts: list[list[int] | None] = []
     for core in CORES:
         try:
             table = core.Table(cells, root4, root6, 4)

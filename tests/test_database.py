@@ -20,7 +20,7 @@ from georestrict.countries import NAMES
 from georestrict.special import SPECIAL_PURPOSE
 
 ROOT = Path(__file__).parents[1]
-KINDS = {4: IPv4Address, 6: IPv6Address}
+KINDS: dict[int, type[IPv4Address] | type[IPv6Address]] = {4: IPv4Address, 6: IPv6Address}
 Rows = tuple[list[int], list[int], list[str]]
 
 
@@ -86,7 +86,9 @@ def test_i2_a_privacy_relay_is_relay_and_neither_vpn_nor_hosting(database: Datab
     ["Cogent", "DataCamp", "Contabo", "Vercel", "CDN77", "GleSYS", "Scalaxy", "GTHost", "Melbicom", "BuyVM",
      "BunnyCDN", "Akamai"],
 )  # fmt: skip
-def test_providers_without_written_permission_are_left_out(database: Database, left_out: str) -> None:
+def test_providers_without_written_permission_are_left_out(
+    database: Database, left_out: str
+) -> None:
     providers = {location.provider for location in database.classes}
     assert left_out not in providers
     assert {"Amazon AWS", "Google Cloud", "Tor", "Mullvad"} <= providers
@@ -95,7 +97,7 @@ def test_providers_without_written_permission_are_left_out(database: Database, l
 def test_matches_tell_range_source_and_line(database: Database) -> None:
     country, network = database.matches("52.95.110.1")
     assert (country.layer, country.value, country.source) == ("country", "US", "ipfire")
-    assert country.first <= IPv4Address("52.95.110.1") <= country.last
+    assert int(country.first) <= int(IPv4Address("52.95.110.1")) <= int(country.last)
     assert country.line > 20
     assert (network.layer, network.value, network.source) == (
         "network",
@@ -109,7 +111,8 @@ def test_matches_tell_range_source_and_line(database: Database) -> None:
 def test_the_metadata_names_sources_dates_and_licences(database: Database) -> None:
     stated = tomllib.loads((ROOT / "data/sources.toml").read_text())["source"]
     assert [
-        (source.name, source.date, source.licence, source.title) for source in database.metadata.sources
+        (source.name, source.date, source.licence, source.title)
+        for source in database.metadata.sources
     ] == [(source["name"], source["date"], source["licence"], source["title"]) for source in stated]
     assert sum(database.metadata.sources[0].rows) > 600_000
 
@@ -168,8 +171,10 @@ def varints(data: bytes) -> Iterator[int]:
 def sorted_rows(rows: Iterator[tuple[int, int, int, str]]) -> dict[int, Rows]:
     found: dict[int, Rows] = {4: ([], [], []), 6: ([], [], [])}
     for version, first, last, value in rows:
-        for column, item in zip(found[version], (first, last, value), strict=True):
-            column.append(item)
+        firsts, lasts, values = found[version]
+        firsts.append(first)
+        lasts.append(last)
+        values.append(value)
     return found
 
 
@@ -178,7 +183,9 @@ CARRIERS = [("2002::/16", 80, 0), ("2001::/32", 0, 0xFFFF_FFFF), ("64:ff9b::/96"
 
 
 def is_private(address: IPv4Address | IPv6Address) -> bool:
-    holding = [(network.prefixlen, not reachable) for network, reachable in SPECIAL if address in network]
+    holding = [
+        (network.prefixlen, not reachable) for network, reachable in SPECIAL if address in network
+    ]
     return max(holding, default=(0, False))[1]
 
 
@@ -245,7 +252,9 @@ def test_g15_p8_all_boundaries_and_a_million_random_addresses_are_as_upstream_sa
     database: Database, rows: dict[int, Rows], version: int, upstream: dict[int, Rows]
 ) -> None:
     assert rows[version] == upstream[version]
-    assert compare(database, upstream, version, boundaries(upstream[version], version, 1)) > 1_000_000
+    assert (
+        compare(database, upstream, version, boundaries(upstream[version], version, 1)) > 1_000_000
+    )
     assert compare(database, upstream, version, randoms(version, 1_000_000, 6)) == 1_000_000
 
 
@@ -253,7 +262,9 @@ def test_g15_p8_all_boundaries_and_a_million_random_addresses_are_as_upstream_sa
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Rows]:
     """The text files of the Debian package, read line by line."""
     folder = tmp_path_factory.mktemp("upstream")
-    subprocess.run(["apt-get", "download", "tor-geoipdb"], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        ["apt-get", "download", "tor-geoipdb"], cwd=folder, check=True, capture_output=True
+    )
     (package,) = folder.glob("*.deb")
     subprocess.run(["dpkg-deb", "--extract", package.name, "."], cwd=folder, check=True)
 

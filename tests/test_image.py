@@ -85,10 +85,14 @@ def resummed(data: bytearray) -> bytes:
     return bytes(data)
 
 
-def test_g3_nonsense_with_right_checksums_is_refused_or_answers_a_country_or_none(small: bytes) -> None:
+def test_g3_nonsense_with_right_checksums_is_refused_or_answers_a_country_or_none(
+    small: bytes,
+) -> None:
     spread = random.Random(3)
     refused = answered = 0
-    addresses = [f"{spread.randrange(256)}.2.69.{spread.randrange(256)}" for _ in range(20)] + ["2001:218::1"]
+    addresses = [f"{spread.randrange(256)}.2.69.{spread.randrange(256)}" for _ in range(20)] + [
+        "2001:218::1"
+    ]
     for trial in range(1500):
         damaged, mild = bytearray(small), trial % 2
         for _ in range(spread.choice([1, 1, 2, 8, 64])):
@@ -144,13 +148,17 @@ def test_an_image_of_the_other_byte_order_is_refused(small: bytes) -> None:
 
 def test_a_missing_section_is_named() -> None:
     data = image.encode({"meta": b"{}"})
-    with pytest.raises(FormatError, match="'cells'|damaged"):
+    with pytest.raises(FormatError, match=r"'cells'|damaged"):
         opened(data)
 
 
 def test_verify_finds_a_table_that_its_sources_do_not_give(small: bytes) -> None:
-    other = tiny_database({"175.16.199.0/24": "CN", "81.2.69.0/25": "GB", "2001:218::/32": "JP"}, {})
-    wanted = tiny_database({"175.16.199.0/24": "CN", "81.2.69.0/24": "GB", "2001:218::/32": "JP"}, {})
+    other = tiny_database(
+        {"175.16.199.0/24": "CN", "81.2.69.0/25": "GB", "2001:218::/32": "JP"}, {}
+    )
+    wanted = tiny_database(
+        {"175.16.199.0/24": "CN", "81.2.69.0/24": "GB", "2001:218::/32": "JP"}, {}
+    )
     sections = {name: bytes(wanted._image.section(name)) for name in SECTIONS}
     sections["origin.country"] = bytes(other._image.section("origin.country"))
     with pytest.raises(FormatError, match="IPv4 table is not what the recorded ranges give"):
@@ -182,7 +190,9 @@ def test_publish_keeps_the_old_file_when_it_cannot_put_the_new_one_in_place(tmp_
     ],
     ids=["missing", "empty", "only magic"],
 )
-def test_opening_a_file_that_is_no_image_says_so(tmp_path: Path, content: bytes | None, says: str) -> None:
+def test_opening_a_file_that_is_no_image_says_so(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
     path = tmp_path / "x.grdb"
     if content is not None:
         path.write_bytes(content)

@@ -48,7 +48,9 @@ REQUESTS = {
     "blocked, mapped": Request(peer="::ffff:175.16.199.1"),
     "blocked HEAD": Request(peer="175.16.199.1", method="HEAD"),
     "blocked POST": Request(peer="175.16.199.1", method="POST"),
-    "blocked, wants a page": Request(peer="175.16.199.1", headers=(("Accept", "text/html,*/*;q=0.8"),)),
+    "blocked, wants a page": Request(
+        peer="175.16.199.1", headers=(("Accept", "text/html,*/*;q=0.8"),)
+    ),
     "blocked, wants a problem": Request(
         peer="175.16.199.1", headers=(("Accept", "application/problem+json"),)
     ),
@@ -65,14 +67,16 @@ REQUESTS = {
     "E3 guarded path, encoded slash": Request(peer="52.95.110.1", target="/admin%2Fx"),
     "D13 mounted": Request(peer="175.16.199.1", target="/healthz", root="/api"),
     "E9 overriding headers": Request(
-        peer="175.16.199.1", headers=(("X-Original-URL", "/healthz"), ("X-HTTP-Method-Override", "GET"))
+        peer="175.16.199.1",
+        headers=(("X-Original-URL", "/healthz"), ("X-HTTP-Method-Override", "GET")),
     ),
     "private": Request(peer="10.1.2.3"),
     "A30 no peer": Request(peer=None),
     "A30 empty peer": Request(peer=""),
     "A30 peer None": Request(peer="None"),
     "I5 language and agent": Request(
-        peer="175.16.199.1", headers=(("Accept-Language", "en-GB"), ("User-Agent", "x"), ("Via", "1.1 x"))
+        peer="175.16.199.1",
+        headers=(("Accept-Language", "en-GB"), ("User-Agent", "x"), ("Via", "1.1 x")),
     ),
 }
 
@@ -84,11 +88,20 @@ def test_both_middlewares_answer_alike(tiny: Database, request_: Request) -> Non
     assert over_asgi.status == over_wsgi.status
     assert over_asgi.headers == over_wsgi.headers
     assert over_asgi.body == over_wsgi.body
-    assert (over_asgi.served, _told(over_asgi.decision)) == (over_wsgi.served, _told(over_wsgi.decision))
+    assert (over_asgi.served, _told(over_asgi.decision)) == (
+        over_wsgi.served,
+        _told(over_wsgi.decision),
+    )
 
 
 def _told(decision: Decision | None) -> object:
-    return decision and (decision.action, decision.reason, decision.rule, decision.country, decision.code)
+    return decision and (
+        decision.action,
+        decision.reason,
+        decision.rule,
+        decision.country,
+        decision.code,
+    )
 
 
 FORWARDED = {
@@ -109,14 +122,18 @@ def test_behind_a_proxy_the_client_is_who_the_proxy_saw(
     tiny: Database, through: Through, peer: str, chain: str | None, status: int
 ) -> None:
     headers = () if chain is None else (("X-Forwarded-For", chain),)
-    answer = through(Request(peer=peer, headers=headers), policy=POLICY, database=tiny, client=PROXIES)
+    answer = through(
+        Request(peer=peer, headers=headers), policy=POLICY, database=tiny, client=PROXIES
+    )
     assert answer.status == status
 
 
 @pytest.mark.parametrize("through", [through_asgi, through_wsgi], ids=["asgi", "wsgi"])
 def test_a4_two_header_lines_are_one_chain(tiny: Database, through: Through) -> None:
     headers = (("X-Forwarded-For", "81.2.69.142"), ("X-Forwarded-For", "175.16.199.1"))
-    answer = through(Request(peer="10.0.0.5", headers=headers), policy=POLICY, database=tiny, client=PROXIES)
+    answer = through(
+        Request(peer="10.0.0.5", headers=headers), policy=POLICY, database=tiny, client=PROXIES
+    )
     assert answer.status == 403
 
 
@@ -124,7 +141,9 @@ def test_a4_two_header_lines_are_one_chain(tiny: Database, through: Through) -> 
 def test_a17_other_forwarding_headers_are_not_looked_at(tiny: Database, through: Through) -> None:
     claims = ("Forwarded", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "X-Client-IP")
     headers = (("X-Forwarded-For", "175.16.199.1"), *((name, "81.2.69.142") for name in claims))
-    answer = through(Request(peer="10.0.0.5", headers=headers), policy=POLICY, database=tiny, client=PROXIES)
+    answer = through(
+        Request(peer="10.0.0.5", headers=headers), policy=POLICY, database=tiny, client=PROXIES
+    )
     assert answer.status == 403
 
 
@@ -132,7 +151,9 @@ def test_a17_other_forwarding_headers_are_not_looked_at(tiny: Database, through:
 def test_a18_a_repeated_single_header_is_unresolved(tiny: Database, through: Through) -> None:
     headers = (("CF-Connecting-IP", "81.2.69.142"), ("CF-Connecting-IP", "81.2.69.142"))
     client = SingleHeader("CF-Connecting-IP", proxies=["10.0.0.0/8"])
-    answer = through(Request(peer="10.0.0.5", headers=headers), policy=POLICY, database=tiny, client=client)
+    answer = through(
+        Request(peer="10.0.0.5", headers=headers), policy=POLICY, database=tiny, client=client
+    )
     assert json.loads(answer.body)["error"]["code"] == "client_address_unresolved"
 
 
@@ -143,13 +164,19 @@ def test_a16_an_undeclared_balancer_is_unresolved_and_one_log_line_names_the_fix
     request = Request(peer="10.0.0.5", headers=(("X-Forwarded-For", "81.2.69.142"),))
     answer = through(request, block=["CN"], database=tiny)
     assert json.loads(answer.body)["error"]["code"] == "client_address_unresolved"
-    lines = [record.getMessage() for record in caplog.records if "undeclared_proxy" in record.getMessage()]
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if "undeclared_proxy" in record.getMessage()
+    ]
     assert len(lines) == 1
     assert "client=TrustedProxies(" in lines[0]
 
 
 @pytest.mark.parametrize("through", [through_asgi, through_wsgi], ids=["asgi", "wsgi"])
-def test_an_allowed_response_is_the_apps_own_byte_for_byte(tiny: Database, through: Through) -> None:
+def test_an_allowed_response_is_the_apps_own_byte_for_byte(
+    tiny: Database, through: Through
+) -> None:
     answer = through(Request(), policy=POLICY, database=tiny)
     assert answer.status == 200
     assert answer.headers == {name.decode(): value.decode() for name, value in APP_HEADERS}
@@ -212,7 +239,9 @@ def test_f1_a_block_is_small_complete_and_never_cached(tiny: Database, through: 
         (";;;,,q=,text/html;q=x", "application/json"),
     ],
 )
-def test_f3_the_body_follows_accept(tiny: Database, through: Through, accept: str | None, media: str) -> None:
+def test_f3_the_body_follows_accept(
+    tiny: Database, through: Through, accept: str | None, media: str
+) -> None:
     headers = () if accept is None else (("Accept", accept),)
     answer = through(Request(peer="175.16.199.1", headers=headers), policy=POLICY, database=tiny)
     assert answer.headers["content-type"] == media
@@ -348,7 +377,9 @@ def test_d1_a_blocked_websocket_is_closed_once_before_it_is_accepted(tiny: Datab
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": ""}]
 
 
-def test_d2_where_the_server_offers_it_a_blocked_websocket_gets_the_http_response(tiny: Database) -> None:
+def test_d2_where_the_server_offers_it_a_blocked_websocket_gets_the_http_response(
+    tiny: Database,
+) -> None:
     scope = websocket_scope(extensions={"websocket.http.response": {}})
     start, body = run_asgi(guarded(never, tiny), scope, ({"type": "websocket.connect"},))
     over_http = through_asgi(Request(peer="175.16.199.1"), policy=POLICY, database=tiny)
@@ -360,7 +391,9 @@ def test_d2_where_the_server_offers_it_a_blocked_websocket_gets_the_http_respons
 
 
 def test_a_websocket_that_is_gone_before_it_connected_is_left_alone(tiny: Database) -> None:
-    assert run_asgi(guarded(never, tiny), websocket_scope(), ({"type": "websocket.disconnect"},)) == []
+    assert (
+        run_asgi(guarded(never, tiny), websocket_scope(), ({"type": "websocket.disconnect"},)) == []
+    )
 
 
 def test_d3_an_allowed_websocket_passes_unmodified(tiny: Database) -> None:
@@ -369,7 +402,7 @@ def test_d3_an_allowed_websocket_passes_unmodified(tiny: Database) -> None:
         {"type": "websocket.send", "text": "hello"},
         {"type": "websocket.close", "code": 1000},
     ]
-    received = []
+    received: list[asgi.Message] = []
 
     async def chat(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         received.append(await receive())
@@ -424,7 +457,9 @@ def test_d8_a_blocked_upload_is_answered_without_reading_it(tiny: Database) -> N
     async def send(message: asgi.Message) -> None:
         sent.append(message)
 
-    asyncio.run(guarded(never, tiny)(scope_of(Request(peer="175.16.199.1", method="POST")), receive, send))
+    asyncio.run(
+        guarded(never, tiny)(scope_of(Request(peer="175.16.199.1", method="POST")), receive, send)
+    )
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
@@ -474,7 +509,9 @@ def test_a21_a_unix_socket_is_trusted_only_where_it_is_declared(tiny: Database) 
 
 @pytest.mark.parametrize("server", [("127.0.0.1", 80), None, (), ("x", None)])
 def test_a22_a_missing_peer_is_no_unix_socket(tiny: Database, server: Any) -> None:
-    scope = scope_of(Request(peer=None, headers=(("X-Forwarded-For", "81.2.69.142"),)), server=server)
+    scope = scope_of(
+        Request(peer=None, headers=(("X-Forwarded-For", "81.2.69.142"),)), server=server
+    )
     client = TrustedProxies("10.0.0.0/8", unix=True)
     assert run_asgi(guarded(never, tiny, client=client), scope)[0]["status"] == 403
 
@@ -573,8 +610,23 @@ def test_d15_a_blocked_request_leaves_its_input_unread(tiny: Database) -> None:
         ({"block": "CN"}, r"write \['CN'\]"),
         ({"block": ["CN"], "allow": ["CN"]}, "CN is in both"),
         ({"policy": "missing.toml"}, "missing.toml: cannot be read"),
+        ({"policy": POLICY, "client": "10.0.3.0/24"}, r"such as TrustedProxies\('10.0.3.0/24'\)"),
+        ({"policy": POLICY, "client": TrustedProxies}, "must be a strategy"),
+        ({"policy": POLICY, "database": 5}, "database is 5, must be a Database"),
+        ({"block": ["CN"], "allow": []}, "allow: is empty"),
     ],
-    ids=["nothing", "both forms", "wrong code", "bare text", "contradiction", "missing file"],
+    ids=[
+        "nothing",
+        "both forms",
+        "wrong code",
+        "bare text",
+        "contradiction",
+        "missing file",
+        "client is text",
+        "client is a class",
+        "database is a number",
+        "empty allow list",
+    ],
 )
 def test_options_that_make_no_sense_are_errors_at_start(
     middleware: Any, options: dict[str, Any], says: str
@@ -586,10 +638,14 @@ def test_options_that_make_no_sense_are_errors_at_start(
 @pytest.mark.parametrize("through", [through_asgi, through_wsgi], ids=["asgi", "wsgi"])
 def test_the_short_form_blocks_warns_and_lets_pass(tiny: Database, through: Through) -> None:
     peers = ("175.16.199.1", "89.160.20.112", "81.2.69.142")
-    block = [through(Request(peer=peer), block=["cn"], warn=["SE"], database=tiny) for peer in peers]
+    block = [
+        through(Request(peer=peer), block=["cn"], warn=["SE"], database=tiny) for peer in peers
+    ]
     assert [answer.status for answer in block] == [403, 200, 200]
     assert ["georestrict-warning" in answer.headers for answer in block] == [False, True, False]
-    allow = [through(Request(peer=peer), allow=["GB"], warn=["SE"], database=tiny) for peer in peers]
+    allow = [
+        through(Request(peer=peer), allow=["GB"], warn=["SE"], database=tiny) for peer in peers
+    ]
     assert [answer.status for answer in allow] == [403, 200, 200]
 
 
@@ -600,7 +656,9 @@ def test_an_engine_is_taken_as_it_is_and_comes_alone(tiny: Database) -> None:
         wsgi.GeoRestrictMiddleware(Recorder().wsgi, engine=engine, database=tiny)
 
 
-def test_a_missing_contact_is_said_once_at_start(tiny: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_contact_is_said_once_at_start(
+    tiny: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     asgi.GeoRestrictMiddleware(never, block=["CN"], database=tiny)
     assert [text for text in caplog.messages if "no contact" in text] == [
         'options: no contact: blocked clients are not told whom to ask; set contact = "https://…"'

@@ -44,7 +44,10 @@ app = GeoRestrictMiddleware(app, block=["CN"], warn=["SE"], client=TrustedProxie
 """
 
 SERVERS = {
-    "uvicorn, h11": (ASGI_APP, ["uvicorn", "app:app", "--no-proxy-headers", "--http", "h11", "--port"]),
+    "uvicorn, h11": (
+        ASGI_APP,
+        ["uvicorn", "app:app", "--no-proxy-headers", "--http", "h11", "--port"],
+    ),
     "uvicorn, httptools": (
         ASGI_APP,
         ["uvicorn", "app:app", "--no-proxy-headers", "--http", "httptools", "--port"],
@@ -61,7 +64,9 @@ def serving(folder: Path, app: str, command: list[str]) -> Iterator[str]:
         port = listener.getsockname()[1]
     where = f"127.0.0.1:{port}" if command[-1] == "--bind" else str(port)
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", *command, where], cwd=folder, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, where], cwd=folder, stdout=log, stderr=log
+        )
         try:
             wait_for(port, server, folder / "log")
             yield f"http://127.0.0.1:{port}"
@@ -81,7 +86,9 @@ def wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.mark.parametrize(("app", "command"), SERVERS.values(), ids=SERVERS)
-def test_a_real_server_serves_warns_and_blocks(tmp_path: Path, app: str, command: list[str]) -> None:
+def test_a_real_server_serves_warns_and_blocks(
+    tmp_path: Path, app: str, command: list[str]
+) -> None:
     with serving(tmp_path, app, command) as url, httpx.Client(base_url=url) as client:
         for address, status, warned in (
             ("81.2.69.142", 200, False),
@@ -93,11 +100,14 @@ def test_a_real_server_serves_warns_and_blocks(tmp_path: Path, app: str, command
             ("unknown", 403, False),
         ):
             response = client.get("/", headers={"X-Forwarded-For": address})
-            assert (response.status_code, "geoRestrict-warning" in response.headers) == (status, warned), (
-                address
-            )
+            assert (response.status_code, "geoRestrict-warning" in response.headers) == (
+                status,
+                warned,
+            ), address
         assert client.get("/").json()["error"]["code"] == "client_address_unresolved"
-        upload = client.post("/", headers={"X-Forwarded-For": "175.16.199.1"}, content=b"x" * 5_000_000)
+        upload = client.post(
+            "/", headers={"X-Forwarded-For": "175.16.199.1"}, content=b"x" * 5_000_000
+        )
         assert upload.status_code == 403
         again = client.get("/", headers={"X-Forwarded-For": "81.2.69.142"})
         assert (again.status_code, again.text) == (200, "served")

@@ -71,7 +71,9 @@ def scope_of(request: Request, **more: Any) -> dict[str, Any]:
         "raw_path": request.root.encode() + raw_path,
         "root_path": request.root,
         "query_string": query,
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers],
+        "headers": [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in request.headers
+        ],
         "client": None if request.peer is None else (request.peer, 12345),
         "server": ("127.0.0.1", 80),
         **more,
@@ -145,7 +147,9 @@ def through_wsgi(request: Request, **options: Any) -> Answer:
     guarded = wsgi.GeoRestrictMiddleware(app.wsgi, **options)
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
-    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:
+    def start_response(
+        status: str, headers: list[tuple[str, str]], *_: Any
+    ) -> Callable[[bytes], object]:
         started.append((status, headers))
         return lambda data: None
 

@@ -36,12 +36,21 @@ def main() -> int:
         (sdist,) = (folder / "built").glob("*.tar.gz")
         (linux,) = (folder / "built").glob("*.whl")
         search = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        repair = [sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", str(folder / "repaired")]
+        repair = [
+            sys.executable,
+            "-m",
+            "auditwheel",
+            "repair",
+            "--wheel-dir",
+            str(folder / "repaired"),
+        ]
         run([*repair, str(linux)], env=search)
         (wheel,) = (folder / "repaired").glob("*manylinux*.whl")
         inside = zipfile.ZipFile(wheel).namelist()
         for licence in LICENCES:
-            assert any(path.endswith(f"/{licence}") for path in inside), f"{licence} is not in the wheel"
+            assert any(path.endswith(f"/{licence}") for path in inside), (
+                f"{licence} is not in the wheel"
+            )
         assert "georestrict/default.grdb" in inside, "the default image is not in the wheel"
         assert not any(path.endswith((".c", ".pxi", ".pyx")) for path in inside), (
             "sources of the core are in it"
@@ -61,7 +70,9 @@ def install(wheel: Path, folder: Path) -> None:
     no_compiler = os.environ | {"CC": "false", "GEORESTRICT_BACKEND": ""}
     run([python, "-m", "pip", "install", "--quiet", str(wheel)], env=no_compiler)
     run([python, "-c", PROBE], env=no_compiler, cwd=folder)
-    run([str(folder / "venv/bin/georestrict"), "lookup", "81.2.69.142"], env=no_compiler, cwd=folder)
+    run(
+        [str(folder / "venv/bin/georestrict"), "lookup", "81.2.69.142"], env=no_compiler, cwd=folder
+    )
 
 
 def run(command: list[str], *, env: dict[str, str] | None = None, cwd: Path = ROOT) -> None:

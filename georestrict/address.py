@@ -334,16 +334,17 @@ def _entries(headers: Headers, wanted: bytes) -> list[bytes] | AddressReason:
     if not lines:
         return AddressReason.HEADER_MISSING
     pieces: list[bytes] = []
-    size = 0
+    room, whole = _TAIL_BYTES, True
     for line in reversed(lines):
-        pieces.append(line[-_TAIL_BYTES - 1 :])
-        size += len(pieces[-1]) + 1
-        if size > _TAIL_BYTES + 1:
+        if len(line) > room:
+            cut = len(line) - max(room, 0)
+            if room > 0:
+                pieces.append(line[cut:])
+                whole = _entry_begins(line, cut)
             break
-    tail = b",".join(reversed(pieces))
-    whole = len(tail) <= _TAIL_BYTES
-    tail = tail[-_TAIL_BYTES:]
-    entries = tail.rsplit(b",", _TAIL_ENTRIES)
+        pieces.append(line)
+        room -= len(line) + 1
+    entries = b",".join(reversed(pieces)).rsplit(b",", _TAIL_ENTRIES)
     if len(entries) > _TAIL_ENTRIES or not whole:
         del entries[0]  # the client's own text, or a piece of an entry
     if not entries:
@@ -351,6 +352,12 @@ def _entries(headers: Headers, wanted: bytes) -> list[bytes] | AddressReason:
     if not any(entry.strip(b" \t") for entry in entries):
         return AddressReason.HEADER_EMPTY
     return entries
+
+
+def _entry_begins(line: bytes, at: int) -> bool:
+    """Return whether nothing but a comma and white space stands before a place in a line."""
+    before = line[max(0, at - _TAIL_BYTES) : at].rstrip(b" \t")
+    return before.endswith(b",") or (not before and at <= _TAIL_BYTES)
 
 
 def _entry_as_client(entry: bytes) -> ClientAddress:

@@ -35,6 +35,7 @@ from georestrict.networks import ANONYMOUS
 from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
 from georestrict.sources.networks import NetworkList, parse
+from georestrict.tomlfile import read_bytes
 
 logger = logging.getLogger("georestrict")
 
@@ -237,7 +238,9 @@ class Snapshot:
 
     def __init__(self, policy: Policy, database: Database) -> None:
         self.policy, self.database = policy, database
-        self._lists = {name: _load_list(name, source) for name, source in policy.lists.items()}
+        self._lists = {
+            name: _load_list(policy, name, source) for name, source in policy.lists.items()
+        }
         members: list[tuple[_Label, NetworkList]] = [
             *((_ListLabel(name), networks) for name, networks in self._lists.items()),
             *(
@@ -441,20 +444,16 @@ def _build(
     return Snapshot(policy, database)
 
 
-def _load_list(name: str, source: ListFile) -> NetworkList:
-    try:
-        data = source.path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"list {name!r}: {source.path} cannot be read: {error.strerror}"
-        ) from error
+def _load_list(policy: Policy, name: str, source: ListFile) -> NetworkList:
+    place = f"{policy.place}: lists.{name}.path"
+    data = read_bytes(source.path, place)
     try:
         networks = parse(data, str(source.path))
     except FormatError as error:
-        raise ConfigurationError(f"list {name!r}: {error}") from error
+        raise ConfigurationError(f"{place}: {error}") from error
     if not len(networks) and not source.allow_empty:
         raise ConfigurationError(
-            f"list {name!r}: {source.path} has no networks, so its rules would match nothing; "
+            f"{place}: {source.path} has no networks, so its rules would match nothing; "
             f"fill it, or set allow_empty = true under [lists.{name}]"
         )
     return networks

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -23,6 +22,7 @@ from georestrict.layers import Layer, paint
 from georestrict.networks import Category, Confidence
 from georestrict.sources import READERS, Row
 from georestrict.table import image
+from georestrict.tomlfile import read_bytes, read_toml
 
 LAYERS = ("country", "network")
 _TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
@@ -58,12 +58,7 @@ class Manifest:
         Raises:
             ConfigurationError: naming the file, the source and the key.
         """
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+        document = read_toml(path)
         entries = document.get("source")
         if not isinstance(entries, list) or not entries:
             raise ConfigurationError(f"{path}: has no [[source]]; name at least one file of data")
@@ -100,10 +95,7 @@ class Manifest:
                     yield source.name, row._replace(value=value)
 
     def _check(self, source: Source, path: Path) -> None:
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise ConfigurationError(f"source {source.name!r}: {path}: {error.strerror}") from error
+        found = hashlib.sha256(read_bytes(path, f"source {source.name!r}")).hexdigest()
         if source.sha256 is not None and found != source.sha256:
             raise ConfigurationError(
                 f"source {source.name!r}: {path} has SHA-256 {found}, "

@@ -77,14 +77,23 @@ class PathPatterns:
 
 def is_normal(path: str, raw: bytes | None) -> bool:
     """Return whether a path is in normal form, so that no two parties read it differently."""
-    if not path.startswith("/") or any(mark in path for mark in ("\\", ";", "\0", "//", "#", "?")):
-        return False
-    if any(segment in (".", "..") for segment in path.split("/")):
+    if not _is_plain(path):
         return False
     if raw is None:
         return "%" not in path
     raw = raw.partition(b"?")[0]
-    return not (_NEEDLESS_ESCAPE.search(raw) or _MALFORMED_ESCAPE.search(raw))
+    if _NEEDLESS_ESCAPE.search(raw) or _MALFORMED_ESCAPE.search(raw):
+        return False
+    return _is_plain(raw.decode("latin-1"))
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path has no empty or dot segments and none of the marks that servers dispute."""
+    return (
+        path.startswith("/")
+        and not any(mark in path for mark in ("\\", ";", "\0", "//", "#", "?"))
+        and not any(segment in (".", "..") for segment in path.split("/"))
+    )
 
 
 def spellings(path: str, raw: bytes | None) -> set[str]:
@@ -97,23 +106,37 @@ def spellings(path: str, raw: bytes | None) -> set[str]:
             found |= _cleaned(text)
             if "%" not in text:
                 break
-            text = unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode(
+            text = unquote_to_bytes(text.encode("utf-8", "surrogatepass")).decode(
                 "utf-8", "replace"
             )
     return found
 
 
 def _cleaned(text: str) -> set[str]:
+    """Return a path as others tidy it up: cut at a mark or not, with parameters or without."""
     text = text.replace("\\", "/")
-    segments = [segment.partition(";")[0] for segment in re.split("[\0#?]", text)[0].split("/")]
+    found = set()
+    for whole in {text, re.split("[\0#?]", text)[0]}:
+        kept = whole.split("/")[1:] if whole.startswith("/") else whole.split("/")
+        for segments in (kept, [segment.partition(";")[0] for segment in kept]):
+            named = [segment for segment in segments if segment not in ("", ".")]
+            found |= {_joined(named), _joined(_resolved(named)), _joined(_resolved(segments))}
+    return found
+
+
+def _resolved(segments: list[str]) -> list[str]:
+    """Remove dot segments by the letter of RFC 3986 §5.2.4: ``..`` takes an empty one away, too."""
     resolved: list[str] = []
     for segment in segments:
         if segment == "..":
             del resolved[-1:]
-        elif segment not in ("", "."):
+        elif segment != ".":
             resolved.append(segment)
-    unresolved = [segment for segment in segments if segment not in ("", ".")]
-    return {"/" + "/".join(resolved), "/" + "/".join(unresolved)}
+    return resolved
+
+
+def _joined(segments: list[str]) -> str:
+    return "/" + "/".join(segment for segment in segments if segment)
 
 
 def checked_pattern(pattern: str) -> str:

@@ -6,7 +6,6 @@ the same checks here. Everything that can be wrong is an error now, with the pla
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -20,6 +19,7 @@ from georestrict._core import parse_network
 from georestrict.errors import ConfigurationError
 from georestrict.networks import Category, Confidence, parse_wanted
 from georestrict.paths import check_patterns
+from georestrict.tomlfile import read_toml
 
 
 class Action(StrEnum):
@@ -84,7 +84,11 @@ class Policy:
     fallback: Mapping[Fallback, Action] = field(default_factory=dict, hash=False)
     lists: Mapping[str, ListFile] = field(default_factory=dict, hash=False)
     rules: tuple[Rule, ...] = ()
-    place: str = "policy"  #: where it came from, for messages
+    place: str = field(default="policy", compare=False)  #: where it came from, for messages
+
+    def __post_init__(self) -> None:
+        """Fill in the fallback cases that are not stated."""
+        object.__setattr__(self, "fallback", _fallback(self.default, self.fallback))
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -94,17 +98,7 @@ class Policy:
             ConfigurationError: naming the file, the key, the offending word and the fix.
         """
         path = Path(path)
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigurationError(
-                f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8"
-            ) from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
-        return _Reader(str(path), path.parent).policy(document)
+        return _Reader(str(path), path.parent).policy(read_toml(path))
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Policy:
@@ -182,23 +176,31 @@ class _Reader:
             self._fail("default", 'is missing; write default = "allow" or default = "block"')
         default = Action(self._word(document["default"], "default", ("allow", "block")))
         mode = self._word(document.get("mode", "enforce"), "mode", _MODES)
-        lists = self._lists(document.get("lists", {}))
+        lists = self._lists(document)
         return Policy(
             default=default,
             dry_run=mode == "dry-run",
             contact=self._contact(document.get("contact")),
-            fallback=_fallback(default, self._fallback(document.get("fallback", {}))),
+            fallback=self._fallback(document),
             lists=MappingProxyType(lists),
-            rules=self._rules(document.get("rules", []), lists),
+            rules=self._rules(document, lists),
             place=self._place,
         )
 
-    def _fallback(self, table: Any) -> dict[Fallback, Action]:
+    def _fallback(self, document: Mapping[str, Any]) -> dict[Fallback, Action]:
+        if "fallback" not in document:
+            return {}
+        table = document["fallback"]
         self._table(table, "fallback", tuple(Fallback))
+        self._not_empty(table, "fallback", 'unknown = "block"')
         return {
             Fallback(case): Action(self._word(action, f"fallback.{case}", tuple(Action)))
             for case, action in table.items()
         }
+
+    def _not_empty(self, value: Any, key: str, example: str) -> None:
+        if not value:
+            self._fail(key, f"is empty; write {example}, or remove it")
 
     def _contact(self, value: Any) -> str | None:
         if value is None:
@@ -213,9 +215,13 @@ class _Reader:
             self._fail("contact", f"{value!r}: write a link that begins with https:// or mailto:")
         return str(value)
 
-    def _lists(self, table: Any) -> dict[str, ListFile]:
+    def _lists(self, document: Mapping[str, Any]) -> dict[str, ListFile]:
+        if "lists" not in document:
+            return {}
+        table = document["lists"]
         if not isinstance(table, Mapping):
             self._fail("lists", "must be tables; write [lists.NAME] with a path")
+        self._not_empty(table, "lists", "[lists.NAME] with a path")
         lists = {}
         for name, entry in table.items():
             key = f"lists.{name}"
@@ -229,9 +235,15 @@ class _Reader:
             lists[str(name)] = ListFile(path=self._folder / path, allow_empty=allow_empty)
         return lists
 
-    def _rules(self, entries: Any, lists: Mapping[str, ListFile]) -> tuple[Rule, ...]:
+    def _rules(
+        self, document: Mapping[str, Any], lists: Mapping[str, ListFile]
+    ) -> tuple[Rule, ...]:
+        if "rules" not in document:
+            return ()
+        entries = document["rules"]
         if isinstance(entries, str | Mapping) or not isinstance(entries, Sequence):
             self._fail("rules", "must be an array of tables; write [[rules]]")
+        self._not_empty(entries, "rules", "[[rules]] with a name and an action")
         rules: list[Rule] = []
         names: dict[str, int] = {}
         for number, entry in enumerate(entries, 1):

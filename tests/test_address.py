@@ -327,9 +327,11 @@ def test_a26_a_name_with_underscores_is_another_header() -> None:
 
 def test_headers_may_come_from_an_iterator() -> None:
     single = SingleHeader("x-forwarded-for", TRUSTED)
-    for strategy in (PROXIES, TrustedHops(1), TrustedHops(1, TRUSTED), single):
+    behind_a_proxy: list[Strategy] = [PROXIES, TrustedHops(1), TrustedHops(1, TRUSTED), single]
+    for strategy in behind_a_proxy:
         assert found(strategy.resolve(PROXY, iter(xff(b"81.2.69.142")))) == BRITAIN
-    for strategy in (Peer(), PROXIES, single):
+    undeclared: list[Strategy] = [Peer(), PROXIES, single]
+    for strategy in undeclared:
         assert found(strategy.resolve("192.168.1.1", iter(xff(b"81.2.69.142")))) is None
 
 

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "georestrict"
 # room -> the rooms that it may import; each line may name only rooms above it
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "tomlfile": {"errors"},
     "_core": set(),
     "countries": set(),
     "special": {"_core"},
@@ -20,13 +21,15 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"errors", "_core"},
     "table": {"errors"},
     "layers": {"_core", "countries", "special", "sources"},
-    "manifest": {"errors", "_core", "countries", "networks", "sources", "layers", "table"},
+    "manifest": {"errors", "_core", "countries", "networks", "sources", "layers", "table", "tomlfile"},
     "database": {
         "errors", "_core", "countries", "special", "networks", "sources", "layers", "table",
     },
     "paths": {"errors"},
-    "policy": {"errors", "_core", "countries", "networks", "paths"},
-    "engine": {"errors", "_core", "networks", "sources", "database", "paths", "policy"},
+    "policy": {"errors", "_core", "countries", "networks", "paths", "tomlfile"},
+    "engine": {
+        "errors", "tomlfile", "_core", "networks", "sources", "database", "paths", "policy",
+    },
     "response": {"countries", "policy", "engine"},
     "observe": {"address", "engine"},
     "asgi": {"address", "database", "policy", "engine", "response", "observe"},

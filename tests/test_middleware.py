@@ -397,7 +397,7 @@ def test_a_websocket_that_is_gone_before_it_connected_is_left_alone(tiny: Databa
 
 
 def test_d3_an_allowed_websocket_passes_unmodified(tiny: Database) -> None:
-    frames = [
+    frames: list[asgi.Message] = [
         {"type": "websocket.accept", "headers": [(b"x", b"y")]},
         {"type": "websocket.send", "text": "hello"},
         {"type": "websocket.close", "code": 1000},
@@ -609,7 +609,7 @@ def test_d15_a_blocked_request_leaves_its_input_unread(tiny: Database) -> None:
         ({"block": ["UK"]}, "did you mean GB"),
         ({"block": "CN"}, r"write \['CN'\]"),
         ({"block": ["CN"], "allow": ["CN"]}, "CN is in both"),
-        ({"policy": "missing.toml"}, "missing.toml: cannot be read"),
+        ({"policy": "missing.toml"}, "'missing.toml' cannot be read: .*; check the path"),
         ({"policy": POLICY, "client": "10.0.3.0/24"}, r"such as TrustedProxies\('10.0.3.0/24'\)"),
         ({"policy": POLICY, "client": TrustedProxies}, "must be a strategy"),
         ({"policy": POLICY, "database": 5}, "database is 5, must be a Database"),

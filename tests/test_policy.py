@@ -212,7 +212,7 @@ def test_the_short_form(
     ("options", "told"),
     [
         pytest.param({}, ["nothing to enforce", "block="], id="nothing at all"),
-        pytest.param({"block": []}, ["nothing to enforce", "block="], id="an empty array"),
+        pytest.param({"block": []}, ["block", "empty", "name at least one"], id="an empty array"),
         pytest.param({"block": ["UK"]}, ["block", "'UK'", "GB"], id="UK"),
         pytest.param({"block": "CN"}, ["block", "'CN'", "array"], id="a bare string"),
         pytest.param({"block": ""}, ["block"], id="an empty string"),

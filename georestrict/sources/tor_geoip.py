@@ -35,7 +35,7 @@ def read(path: Path) -> Iterator[Row]:
 
 
 def _address(text: str) -> tuple[int, int] | None:
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= 10:
         value = int(text)
         return (4, value) if value < 1 << 32 else None
     return parse_address(text)

@@ -1,0 +1,49 @@
+"""Reading a TOML file, with errors that name the file and the fix."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from georestrict.errors import ConfigurationError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises:
+        ConfigurationError: if it cannot be read, is not UTF-8, or is not TOML.
+    """
+    data = read_bytes(path)
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path}: not valid TOML: not UTF-8 text at byte {error.start}; save it as UTF-8"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}; correct that place") from error
+    except RecursionError as error:
+        raise ConfigurationError(
+            f"{path}: not valid TOML: nested too deep; write it flat"
+        ) from error
+    except ValueError as error:  # such as a number of thousands of digits
+        reason = str(error).partition(";")[0]
+        raise ConfigurationError(f"{path}: not valid TOML: {reason}; correct it") from error
+
+
+def read_bytes(path: Path, place: str = "") -> bytes:
+    """Return the bytes of a file that the configuration names.
+
+    Raises:
+        ConfigurationError: if it cannot be read; ``place`` says where it was named.
+    """
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # a ValueError for NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        where = f"{place}: " if place else ""
+        raise ConfigurationError(
+            f"{where}{str(path)!r} cannot be read: {reason}; check the path and its permissions"
+        ) from error

@@ -5,7 +5,7 @@ PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 endif
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard georestrict/_core/*.p[yx]* data/*)
+SOURCES := pyproject.toml setup.py $(wildcard georestrict/_core/*.[ph]* data/*)
 # One stamp for each compiler: `CC=false make ...` builds again, without the compiled core.
 STAMP := $(VENV)/installed-$(subst /,_,$(firstword $(CC)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1

@@ -95,7 +95,7 @@ setup(
                 extra_compile_args=ARGUMENTS,
                 optional=not REQUIRED,
                 depends=[
-                    str(path.relative_to(ROOT)) for path in ROOT.glob("georestrict/_core/*.pxi")
+                    str(path.relative_to(ROOT)) for path in ROOT.glob("georestrict/_core/*.[ph]*")
                 ],
             )
         ],

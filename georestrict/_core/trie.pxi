@@ -9,12 +9,19 @@ cdef enum:
     VALUE_LIMIT = 0x40000000
 
 
+cdef extern from "wide.h" nogil:
+    bint GR_WIDE_KEYS  # whether gr_rank is there
+    uint32_t gr_rank(const uint16_t *keys, uint32_t size, uint16_t key) noexcept
+
+
 cdef inline uint32_t _rank(const uint16_t *keys, uint32_t size, uint16_t key) noexcept nogil:
     """The place of the last of ``1 << size`` keys that is not greater: a search without branches.
 
     Not a counting loop: gcc 12.2 at -O3 vectorises that one wrongly where it is inlined.
     """
     cdef uint32_t at = 0
+    if GR_WIDE_KEYS:
+        return gr_rank(keys, size, key)
     if size == 4:
         at = <uint32_t>(keys[8] <= key) << 3
     if size >= 3:

@@ -14,6 +14,7 @@ from Cython.Build import cythonize
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 ROOT = Path(__file__).parent
 REQUIRED = os.environ.get("GEORESTRICT_REQUIRE_COMPILED", "") not in ("", "0")
@@ -21,19 +22,18 @@ ARGUMENTS = [] if sys.platform == "win32" else ["-O3"]
 
 
 class BuildCore(build_ext):
-    """Builds the core; removes one that an earlier build left when this one fails."""
+    """Builds the core, or does without it where that is allowed."""
 
     def build_extension(self, extension):
         """Build, or leave nothing behind that would be taken for the result."""
-        target = Path(self.get_ext_fullpath(extension.name))
         try:
             super().build_extension(extension)
-        except Exception as error:
+        except (CCompilerError, ExecError, PlatformError) as error:
             if REQUIRED:
                 raise
-            target.unlink(missing_ok=True)
+            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            extension.optional = True  # what setuptools may miss when it copies results
             print(f"georestrict: the core was not compiled ({error}); plain Python will serve")
-            raise
 
 
 class BuildImage(Command):
@@ -93,7 +93,6 @@ setup(
                 "georestrict._core._compiled",
                 ["georestrict/_core/_compiled.pyx"],
                 extra_compile_args=ARGUMENTS,
-                optional=not REQUIRED,
                 depends=[
                     str(path.relative_to(ROOT)) for path in ROOT.glob("georestrict/_core/*.[ph]*")
                 ],

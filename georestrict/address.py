@@ -133,10 +133,8 @@ class _Ranges:
     __slots__ = ("_spans", "text")
 
     def __init__(self, ranges: Iterable[str], owner: str) -> None:
-        if isinstance(ranges, str):
-            raise ConfigurationError(
-                f"{owner}: ranges must be a list of networks, got the text {ranges!r}"
-            )
+        if isinstance(ranges, str) or not isinstance(ranges, Iterable):
+            raise ConfigurationError(f"{owner}: ranges must be a list of networks, got {ranges!r}")
         self.text = tuple(ranges)
         if not self.text:
             raise ConfigurationError(
@@ -184,7 +182,9 @@ class TrustedProxies:
     _ranges: _Ranges
 
     def __init__(self, *ranges: str, header: str = "x-forwarded-for", unix: bool = False) -> None:
-        if header.lower() != "x-forwarded-for":
+        if not isinstance(unix, bool):
+            raise ConfigurationError(f"TrustedProxies: unix is {unix!r}, must be True or False")
+        if not isinstance(header, str) or header.lower() != "x-forwarded-for":
             raise ConfigurationError(
                 f"TrustedProxies: header {header!r} is not read; write 'x-forwarded-for'"
             )

@@ -9,6 +9,7 @@ from typing import Any
 from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Strategy, checked_strategy
 from georestrict.database import Database
 from georestrict.engine import Decision, Engine
+from georestrict.errors import ConfigurationError
 from georestrict.observe import Observer, logger
 from georestrict.policy import Action, Policy
 from georestrict.response import WARNING_HEADER, Response, blocked, warning
@@ -59,6 +60,13 @@ class GeoRestrictMiddleware:
         warn: Sequence[str] = (),
         allow: Sequence[str] = (),
     ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"options: app is {app!r}, must be callable")
+        for name, hook in (("identify", identify), ("attributes", attributes)):
+            if hook is not None and not callable(hook):
+                raise ConfigurationError(f"options: {name} is {hook!r}, must be callable")
+        if not isinstance(annotate, bool):
+            raise ConfigurationError(f"options: annotate is {annotate!r}, must be True or False")
         self.app = app
         self.engine = Engine.from_options(
             policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
@@ -77,7 +85,7 @@ class GeoRestrictMiddleware:
                 )
             await self.app(scope, receive, send)
             return
-        client, decision = self._decide(scope)
+        client, decision, path = self._decide(scope)
         if client.address is None:
             self._observer.unresolved(client)
         if decision.plain_allow:
@@ -86,21 +94,24 @@ class GeoRestrictMiddleware:
             await self.app(scope, receive, send)
             return
         scope["georestrict"] = decision
-        self._observer.decided(decision, client, scope.get("method", "WEBSOCKET"), scope["path"])
-        if decision.action is Action.BLOCK:
-            await _refuse(
-                scope, receive, send, blocked(decision, self.engine.policy, _accept(scope))
-            )
+        self._observer.decided(decision, client, str(scope.get("method", "WEBSOCKET")), path)
+        if decision.action is Action.ALLOW:  # a dry run
+            await self.app(scope, receive, send)
         elif decision.action is Action.WARN:
             await self.app(scope, receive, _warning(send, *warning(decision, self.engine.policy)))
         else:
-            await self.app(scope, receive, send)
+            await _refuse(
+                scope, receive, send, blocked(decision, self.engine.policy, _accept(scope))
+            )
 
-    def _decide(self, scope: Scope) -> tuple[ClientAddress, Decision]:
+    def _decide(self, scope: Scope) -> tuple[ClientAddress, Decision, str]:
         """Decide; a defect of ours or of a strategy blocks the request, and says so in the log."""
-        client = FAILED
+        client, path = FAILED, ""
         try:
-            client = self.client.resolve(_peer(scope), scope["headers"])
+            headers = scope["headers"]
+            if not isinstance(headers, list | tuple):  # an iterator would be used up
+                headers = scope["headers"] = [*headers]
+            client = self.client.resolve(_peer(scope), headers)
             path, raw_path = _paths(scope)
             decision = self.engine.decide(
                 client.address,
@@ -108,12 +119,12 @@ class GeoRestrictMiddleware:
                 raw_path=raw_path,
                 method=scope.get("method", "GET"),
                 protocol=scope["type"],
-                headers=scope["headers"],
+                headers=headers,
             )
         except Exception:
             logger.exception("deciding failed; the request is refused")
             decision = self.engine.snapshot.failure
-        return client, decision
+        return client, decision, path
 
 
 def _peer(scope: Scope) -> str | None:
@@ -121,7 +132,7 @@ def _peer(scope: Scope) -> str | None:
     client = scope.get("client")
     if client:
         host = client[0]
-        return host if isinstance(host, str) and host else None
+        return host if isinstance(host, str) and host and host != UNIX_PEER else None
     server = scope.get("server")
     if (
         server
@@ -148,8 +159,12 @@ def _paths(scope: Scope) -> tuple[str, bytes | None]:
 
 
 def _accept(scope: Scope) -> str | None:
-    values = [value for name, value in scope["headers"] if name.lower() == b"accept"]
-    return b",".join(values).decode("latin-1") if values else None
+    """The request's ``Accept``; None as well where the server's headers are malformed."""
+    try:
+        values = [value for name, value in scope["headers"] if name.lower() == b"accept"]
+        return b",".join(values).decode("latin-1") if values else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:

@@ -109,7 +109,7 @@ _MISTAKES = {
 def normalise(code: str) -> str | None:
     """Return the country's code in upper case, or None if it is not an assigned code."""
     upper = code.upper()
-    return upper if len(code) == 2 and upper in NAMES else None
+    return upper if len(code) == 2 and code.isascii() and upper in NAMES else None
 
 
 def suggestion(text: str) -> str:

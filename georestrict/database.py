@@ -116,12 +116,12 @@ class Database:
             root4, root6 = meta["roots"]
             self.table = Table(image.section("cells"), root4, root6, len(self._locations))
         except (
-            ValueError,
-            KeyError,
-            TypeError,
+            ArithmeticError,
             AttributeError,
-            OverflowError,
+            LookupError,
             RecursionError,
+            TypeError,
+            ValueError,
         ) as error:
             raise FormatError(f"{image.name}: damaged: {error}") from error
         self.looked_through = bytes(looked_through)
@@ -139,6 +139,8 @@ class Database:
         Raises:
             DatabaseError: if the file is missing, unreadable, damaged or of another version.
         """
+        if path == "":
+            raise DatabaseError("the database's path is empty; name an image")
         chosen = DEFAULT_IMAGE if path is None else Path(path)
         try:
             with chosen.open("rb") as file:
@@ -152,7 +154,10 @@ class Database:
                 f"{chosen}: no such file; {fix if path is None else 'name an image that exists'}"
             ) from error
         except (OSError, ValueError) as error:
-            raise DatabaseError(f"{chosen}: cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise DatabaseError(
+                f"{chosen}: cannot be read: {reason}; name an image file that may be read"
+            ) from error
         return cls(Image(memoryview(data), str(chosen)))
 
     @property
@@ -301,6 +306,8 @@ def _metadata(meta: dict[str, Any], image: Image) -> Metadata:
         )
         for source in meta["sources"]
     )
+    if not sources:
+        raise ValueError("it names no source")
     return Metadata(
         path=image.name,
         built=datetime.fromisoformat(meta["built"]),

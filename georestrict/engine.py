@@ -9,6 +9,7 @@ request sees the policy, lists and data of one moment.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -145,6 +146,7 @@ class Engine:
     ) -> None:
         self._given = policy, database
         self._clock = clock
+        self._reloading = threading.Lock()
         self.snapshot = _build(policy, database)
         _tell_start(self.snapshot)
 
@@ -170,6 +172,8 @@ class Engine:
             if codes != ()
         }
         if engine is not None:
+            if not isinstance(engine, Engine):
+                raise ConfigurationError(f"options: engine is {engine!r}, must be an Engine")
             if policy is not None or database is not None or short:
                 raise ConfigurationError(
                     "options: engine= comes alone; it has its policy and database already"
@@ -227,7 +231,8 @@ class Engine:
         Requests under way finish on what they began with. If anything is wrong, the error is
         raised and what was in force stays so.
         """
-        self.snapshot = _build(*self._given)
+        with self._reloading:  # so that an older state never replaces a newer one
+            self.snapshot = _build(*self._given)
 
     def __repr__(self) -> str:
         return f"Engine({self.policy.place!r}, {self.database!r})"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from georestrict.tomlfile import read_bytes, read_toml
 
 LAYERS = ("country", "network")
 _TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
+# the last two are for the recipe that fetches the file
+_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "upstream", "selection")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +132,21 @@ def encode(layers: Mapping[str, Layer], sources: Sequence[Source], built: dateti
 def _source(entry: Any, place: str) -> Source:
     if not isinstance(entry, dict):
         raise ConfigurationError(f"{place}: must be a table")
+    for key in entry:
+        if key not in _KEYS:
+            close = get_close_matches(str(key), _KEYS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
+            raise ConfigurationError(f"{place}: unknown key {key!r}: {hint}")
     for key in _TEXT_KEYS:
-        if not isinstance(entry.get(key), str) or not entry[key]:
-            raise ConfigurationError(f"{place}: {key!r} is missing or not text")
+        if key not in entry:
+            raise ConfigurationError(f"{place}: {key!r} is missing; add it")
+        if not isinstance(entry[key], str) or not entry[key]:
+            raise ConfigurationError(f"{place}: {key} is {entry[key]!r}, must be text")
+    checksum = entry.get("sha256")
+    if checksum is not None and not re.fullmatch("[0-9a-f]{64}", str(checksum)):
+        raise ConfigurationError(
+            f"{place}: sha256 is {checksum!r}, must be 64 hexadecimal digits in lower case"
+        )
     place = f"{place} ({entry['name']})"
     if entry["layer"] not in LAYERS:
         raise ConfigurationError(

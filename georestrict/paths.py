@@ -18,11 +18,14 @@ from urllib.parse import unquote_to_bytes
 from georestrict.errors import ConfigurationError
 
 _DECODINGS = 3
+_LONGEST_ODD = 1024  # characters; longer paths that are not in normal form are not respelled
 # Escapes that a path in normal form does not have: of characters that need none, of
 # separators and of NUL (RFC 3986 §2.3, §6.2.2.2).
 _NEEDLESS_ESCAPE = re.compile(
     rb"%(?:2[Dd]|2[Ee]|2[Ff]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFfCc]|6[1-9A-Fa-f]|7[0-9AaEe]|3[Bb]|25|00)"
 )
+# Escapes of unreserved characters, which some decode and leave the others as they are.
+_UNRESERVED = re.compile(r"%(2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])")
 _MALFORMED_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -45,19 +48,28 @@ class PathPatterns:
                 self._below[stem] = self._below.get(stem, 0) | bit
             else:
                 self._exact[pattern] = self._exact.get(pattern, 0) | bit
+        self._all = (1 << len(patterns)) - 1
         self._deepest = max((stem.count("/") for stem in self._below), default=0)
 
     def match(self, path: str, raw: bytes | None) -> tuple[int, int]:
         """Return the masks of the patterns that match strictly, and broadly.
 
         ``path`` is what the app sees, percent-decoded; ``raw`` the same as it was sent, if known.
+        A path that is both odd and long matches every pattern broadly: to try its spellings would
+        cost more than its sender should get.
         """
         as_written = self._matches(path)
-        strict = as_written if as_written and is_normal(path, raw) else 0
+        if is_normal(path, raw):
+            broad = as_written
+            if path.endswith("/"):
+                broad |= self._matches(path.rstrip("/") or "/")
+            return as_written, broad
+        if len(path) > _LONGEST_ODD or (raw is not None and len(raw) > _LONGEST_ODD):
+            return 0, self._all
         broad = as_written
         for spelling in spellings(path, raw):
             broad |= self._matches(spelling)
-        return strict, broad
+        return 0, broad
 
     def _matches(self, path: str) -> int:
         mask = self._exact.get(path, 0)
@@ -98,29 +110,44 @@ def _is_plain(path: str) -> bool:
 
 def spellings(path: str, raw: bytes | None) -> set[str]:
     """Return the other paths for which somebody on the way may take this one."""
-    found = set()
-    sources = [path] if raw is None else [path, raw.partition(b"?")[0].decode("latin-1")]
-    for text in sources:
-        for _ in range(_DECODINGS + 1):
-            found.add(text)
-            found |= _cleaned(text)
-            if "%" not in text:
-                break
-            text = unquote_to_bytes(text.encode("utf-8", "surrogatepass")).decode(
-                "utf-8", "replace"
-            )
+    found: set[str] = set()
+    waiting = [path] if raw is None else [path, raw.partition(b"?")[0].decode("latin-1")]
+    for _ in range(_DECODINGS + 1):
+        decoded = []
+        for text in waiting:
+            if text not in found:
+                found.add(text)
+                found |= _cleaned(text)
+                if "%" in text:
+                    decoded += [_decoded(text), _UNRESERVED.sub(_character, text)]
+        waiting = decoded
     return found
 
 
+def _decoded(text: str) -> str:
+    return unquote_to_bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+
+
+def _character(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16))
+
+
 def _cleaned(text: str) -> set[str]:
-    """Return a path as others tidy it up: cut at a mark or not, with parameters or without."""
-    text = text.replace("\\", "/")
+    """Return a path as others tidy it up.
+
+    With back slashes as slashes or not, cut at a mark or not, with parameters or without.
+    """
     found = set()
-    for whole in {text, re.split("[\0#?]", text)[0]}:
-        kept = whole.split("/")[1:] if whole.startswith("/") else whole.split("/")
-        for segments in (kept, [segment.partition(";")[0] for segment in kept]):
-            named = [segment for segment in segments if segment not in ("", ".")]
-            found |= {_joined(named), _joined(_resolved(named)), _joined(_resolved(segments))}
+    for slashed in {text, text.replace("\\", "/")}:
+        for whole in {slashed, re.split("[\0#?]", slashed)[0]}:
+            kept = whole.split("/")
+            for segments in (kept, [segment.partition(";")[0] for segment in kept]):
+                named = [segment for segment in segments if segment not in ("", ".")]
+                found |= {
+                    _joined(named),
+                    _joined(_resolved(named)),
+                    _joined(_resolved(segments[1:])),
+                }
     return found
 
 

@@ -20,6 +20,9 @@ def try_reload(engine: Engine) -> bool:
     except GeoRestrictError as error:
         logger.error("reload failed, the policy and data in force stay: %s", error)
         return False
+    except Exception:
+        logger.exception("reload failed by a defect, the policy and data in force stay")
+        return False
     logger.info("reloaded: %r", engine)
     return True
 

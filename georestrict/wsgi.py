@@ -9,6 +9,7 @@ from typing import Any
 from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Strategy, checked_strategy
 from georestrict.database import Database
 from georestrict.engine import Decision, Engine
+from georestrict.errors import ConfigurationError
 from georestrict.observe import Observer, logger
 from georestrict.policy import Action, Policy
 from georestrict.response import Response, blocked, warning
@@ -46,6 +47,13 @@ class GeoRestrictMiddleware:
         warn: Sequence[str] = (),
         allow: Sequence[str] = (),
     ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"options: app is {app!r}, must be callable")
+        for name, hook in (("identify", identify), ("attributes", attributes)):
+            if hook is not None and not callable(hook):
+                raise ConfigurationError(f"options: {name} is {hook!r}, must be callable")
+        if not isinstance(annotate, bool):
+            raise ConfigurationError(f"options: annotate is {annotate!r}, must be True or False")
         self.app = app
         self.engine = Engine.from_options(
             policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
@@ -56,7 +64,7 @@ class GeoRestrictMiddleware:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Decide about one request."""
-        client, decision = self._decide(environ)
+        client, decision, path = self._decide(environ)
         if client.address is None:
             self._observer.unresolved(client)
         if decision.plain_allow:
@@ -64,19 +72,21 @@ class GeoRestrictMiddleware:
                 environ["georestrict"] = decision
             return self.app(environ, start_response)
         environ["georestrict"] = decision
-        self._observer.decided(
-            decision, client, environ.get("REQUEST_METHOD", "GET"), _paths(environ)[0]
-        )
-        if decision.action is Action.BLOCK:
-            response = blocked(decision, self.engine.policy, environ.get("HTTP_ACCEPT"))
-            return _refuse(environ, start_response, response)
+        self._observer.decided(decision, client, str(environ.get("REQUEST_METHOD", "GET")), path)
+        if decision.action is Action.ALLOW:  # a dry run
+            return self.app(environ, start_response)
         if decision.action is Action.WARN:
-            start_response = _warning(start_response, *warning(decision, self.engine.policy))
-        return self.app(environ, start_response)
+            header = warning(decision, self.engine.policy)
+            return self.app(environ, _warning(start_response, *header))
+        accept = environ.get("HTTP_ACCEPT")
+        response = blocked(
+            decision, self.engine.policy, accept if isinstance(accept, str) else None
+        )
+        return _refuse(environ, start_response, response)
 
-    def _decide(self, environ: Environ) -> tuple[ClientAddress, Decision]:
+    def _decide(self, environ: Environ) -> tuple[ClientAddress, Decision, str]:
         """Decide; a defect of ours or of a strategy blocks the request, and says so in the log."""
-        client = FAILED
+        client, path = FAILED, ""
         try:
             client = self.client.resolve(_peer(environ), _headers(environ))
             path, raw_path = _paths(environ)
@@ -90,7 +100,7 @@ class GeoRestrictMiddleware:
         except Exception:
             logger.exception("deciding failed; the request is refused")
             decision = self.engine.snapshot.failure
-        return client, decision
+        return client, decision, path
 
 
 def _peer(environ: Environ) -> str | None:

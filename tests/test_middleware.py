@@ -632,7 +632,7 @@ def test_options_that_make_no_sense_are_errors_at_start(
     middleware: Any, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        middleware(None, **options)
+        middleware(Recorder().wsgi, **options)
 
 
 @pytest.mark.parametrize("through", [through_asgi, through_wsgi], ids=["asgi", "wsgi"])

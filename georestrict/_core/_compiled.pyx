@@ -17,6 +17,9 @@ from georestrict._core._paint import Runs
 from georestrict._core._text import Columns
 
 cdef extern from "Python.h":
+    bint PyUnicode_Check(object text) noexcept
+    bint PyUnicode_CheckExact(object text) noexcept
+    object PyUnicode_FromObject(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept nogil
     void *PyUnicode_1BYTE_DATA(object text) noexcept nogil
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept nogil

@@ -51,6 +51,8 @@ class Columns(NamedTuple):
 
 def parse_address(text: str) -> tuple[int, int] | None:
     """Return ``(version, value)`` of an address in text, or None if it is not one."""
+    if not isinstance(text, str):
+        raise TypeError(f"an address is text, not {type(text).__name__}")
     if len(text) > _LONGEST_IPV6 or not text.isascii() or "\0" in text:
         return None
     try:

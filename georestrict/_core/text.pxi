@@ -146,10 +146,19 @@ cdef inline int _parse_str(str text, uint64_t *high, uint64_t *low) noexcept:
     return _parse(<const unsigned char *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text), high, low)
 
 
-def parse_address(str text not None):
+cdef inline int _parse_any(object text, uint64_t *high, uint64_t *low) except -1:
+    """As ``_parse_str``; a subclass of str keeps its text elsewhere, so a copy of it is read."""
+    if not PyUnicode_CheckExact(text):
+        if not PyUnicode_Check(text):
+            raise TypeError(f"an address is text, not {type(text).__name__}")
+        text = PyUnicode_FromObject(text)
+    return _parse_str(<str>text, high, low)
+
+
+def parse_address(text):
     """Return ``(version, value)`` of an address in text, or None if it is not one."""
     cdef uint64_t high = 0, low = 0
-    cdef int version = _parse_str(text, &high, &low)
+    cdef int version = _parse_any(text, &high, &low)
     if version == 0:
         return None
     if version == 4:

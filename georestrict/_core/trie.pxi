@@ -87,7 +87,7 @@ cdef class Table:
     cdef readonly uint32_t root6
     cdef readonly uint32_t classes
 
-    def __init__(self, cells, root4, root6, classes):
+    def __cinit__(self, cells, root4, root6, classes):
         self.view = memoryview(cells).cast("B").cast("I")
         if not (0 <= root4 <= BASE_MASK and 0 <= root6 <= BASE_MASK):
             raise ValueError(f"a root lies at {max(root4, root6)}")
@@ -105,10 +105,10 @@ cdef class Table:
     cdef inline uint32_t find_ipv6(self, uint64_t high, uint64_t low) noexcept nogil:
         return _walk(self.cells, self.cells[self.root6 + (high >> 48)], high, low)
 
-    def find(self, str text not None):
+    def find(self, text):
         """Return the class id of an address in text, or -1 if it is none."""
         cdef uint64_t high = 0, low = 0
-        cdef int version = _parse_str(text, &high, &low)
+        cdef int version = _parse_any(text, &high, &low)
         if version == 4:
             return self.find_ipv4(<uint32_t>low)
         if version == 6:
@@ -169,7 +169,7 @@ cdef class Answers:
     cdef bytes marks
     cdef const uint8_t *looked_through
 
-    def __init__(self, Table table not None, objects, missed, bytes looked_through not None):
+    def __cinit__(self, Table table not None, objects, missed, bytes looked_through not None):
         if not (len(objects) == len(looked_through) == table.classes):
             raise ValueError("there must be one answer for each class")
         self.table = table
@@ -178,11 +178,11 @@ cdef class Answers:
         self.marks = looked_through
         self.looked_through = self.marks
 
-    def at(self, str text not None):
+    def at(self, text):
         """Return the answer for an address in text."""
         cdef uint64_t high = 0, low = 0
         cdef uint32_t inner, found
-        cdef int version = _parse_str(text, &high, &low)
+        cdef int version = _parse_any(text, &high, &low)
         if version == 4:
             found = self.table.find_ipv4(<uint32_t>low)
         elif version == 6:

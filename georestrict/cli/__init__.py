@@ -28,6 +28,11 @@ class _Group(click.Group):
         except GeoRestrictError as error:
             click.echo(f"georestrict: {error}", err=True)
             sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads on
+        except OSError as error:
+            click.echo(f"georestrict: {error.strerror or error}; check the output", err=True)
+            sys.exit(2)
 
 
 @click.group(cls=_Group)

@@ -17,6 +17,8 @@ def addresses(arguments: Sequence[str]) -> Iterator[str]:
         if argument != "-":
             yield argument
             continue
+        if sys.stdin is None:
+            raise click.UsageError("'-' reads standard input, which is closed")
         for line in sys.stdin.buffer:
             text = line.decode(errors="replace").strip()
             if text:

@@ -29,6 +29,8 @@ from georestrict.sources.row import Row
 _MAGIC = b"georestrict-ranges 1\n"
 _CHUNK_ROWS = 4096
 _MOST_CHUNK_BYTES = 1 << 20
+_MOST_ZEROS = 128
+_WIDTHS = {4: 32, 6: 128}
 
 
 class _Chunk(NamedTuple):
@@ -120,9 +122,11 @@ class PackedRanges:
         self._chunks: list[_Chunk] = []
         try:
             header = json.loads(line)
-            self.values: list[str] = [str(value) for value in header["values"]]
+            self.values: list[str] = [_checked(value) for value in header["values"]]
             for version, first, length in header["chunks"]:
-                self._chunks.append(_Chunk(int(version), int(first, 16), offset, int(length)))
+                if version not in _WIDTHS or length < 0:
+                    raise ValueError(f"a chunk of IP version {version!r}, {length!r} bytes long")
+                self._chunks.append(_Chunk(version, int(first, 16), offset, length))
                 offset += int(length)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(f"{name}: damaged header: {error!r}") from error
@@ -162,7 +166,7 @@ class PackedRanges:
                 columns.append(data[at : at + size])
                 at += size
             return list(self._rows(chunk, count, columns))
-        except (zlib.error, IndexError, StopIteration, RuntimeError) as error:
+        except (zlib.error, LookupError, ValueError, RuntimeError) as error:
             raise FormatError(
                 f"{self._name}: damaged chunk at byte {chunk.offset}: {error!r}"
             ) from error
@@ -170,15 +174,29 @@ class PackedRanges:
     def _rows(self, chunk: _Chunk, count: int, columns: list[bytes]) -> Iterator[Row]:
         gaps, exponents, mantissas, indexes, lines = (_numbers(column) for column in columns)
         first, line = chunk.first, 0
+        end = 1 << _WIDTHS[chunk.version]
         for _ in range(count):
             gap = next(gaps)
+            if gap > _MOST_ZEROS + 1:
+                raise ValueError(f"a gap of 2**{gap - 1} addresses")
             if gap:
                 first += (next(gaps) << 1 | 1) << (gap - 1)
-            last = first + ((next(mantissas) << 1 | 1) << next(exponents)) - 1
+            exponent = next(exponents)
+            if exponent > _MOST_ZEROS:
+                raise ValueError(f"a range of 2**{exponent} addresses")
+            last = first + ((next(mantissas) << 1 | 1) << exponent) - 1
+            if not 0 <= first <= last < end:
+                raise ValueError(f"range {first} to {last} in IPv{chunk.version}")
             step = next(lines)
             line += -(step + 1 >> 1) if step & 1 else step >> 1
             yield Row(chunk.version, first, last, self.values[next(indexes)], line)
             first = last + 1
+
+
+def _checked(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"value {value!r} is not printable text")
+    return value
 
 
 def _trailing_zeros(number: int) -> int:

@@ -19,6 +19,7 @@ anything in it is believed. (CRC-32 finds accidents, not forgers: an image is as
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
@@ -131,6 +132,9 @@ def publish(path: Path, data: bytes) -> None:
 
     A power cut leaves one of both, too: the data is on disk before the name points to it.
     """
+    path = path.resolve()  # replace what a symbolic link points to, not the link
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "exists and is not a regular file", str(path))
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

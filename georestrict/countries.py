@@ -101,8 +101,8 @@ _MISTAKES = {
     "ZR": "did you mean CD?",
     "BU": "did you mean MM?",
     "FX": "did you mean FR?",
-    "EU": "EU is not a country; list the member states",
-    "AP": "AP is a region of registries, not a country; list the countries",
+    "EU": "list the member states",
+    "AP": "it is a region of registries; list the countries",
 }
 
 

@@ -15,8 +15,6 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
-from georestrict.errors import ConfigurationError
-
 _DECODINGS = 3
 _LONGEST_ODD = 1024  # characters; longer paths that are not in normal form are not respelled
 # Escapes that a path in normal form does not have: of characters that need none, of
@@ -183,16 +181,6 @@ def checked_pattern(pattern: str) -> str:
     if not is_normal(pattern, None):
         raise ValueError("not in normal form: leave out '//', '.', '..', ';' and '\\'")
     return pattern
-
-
-def check_patterns(patterns: Sequence[str], place: str) -> tuple[str, ...]:
-    """Check every pattern of a rule; the error names the place."""
-    for number, pattern in enumerate(patterns):
-        try:
-            checked_pattern(pattern)
-        except ValueError as error:
-            raise ConfigurationError(f"{place}[{number}]: {pattern!r}: {error}") from None
-    return tuple(patterns)
 
 
 def _glob(pattern: str) -> re.Pattern[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -593,3 +594,35 @@ def test_the_program_itself_prints_what_it_cannot_decode_and_exits_with_one(imag
     assert b"GB" in done.stdout
     assert b"1 of 2" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_an_image_is_written_through_a_link_and_never_over_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("10.9.0.0/16\n")
+    (tmp_path / "sources.toml").write_text(
+        '[[source]]\nname = "x"\ntitle = "x"\nlayer = "network"\nformat = "networks"\npath = "list.txt"\n'
+        'date = 2026-01-01\nlicence = "x"\nattribution = "x"\nvalue = "vpn:high:X"\n'
+    )
+    target, link, pipe = tmp_path / "real.grdb", tmp_path / "link.grdb", tmp_path / "pipe"
+    target.write_text("old")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    runner = CliRunner()
+    assert (
+        runner.invoke(main, ["compile", str(tmp_path / "sources.toml"), "-o", str(link)]).exit_code
+        == 0
+    )
+    assert link.is_symlink()
+    assert target.read_bytes().startswith(b"GRDB")
+    refused = runner.invoke(main, ["compile", str(tmp_path / "sources.toml"), "-o", str(pipe)])
+    assert refused.exit_code == 2
+    assert "not a regular file" in refused.stderr
+    assert pipe.is_fifo()
+
+
+def test_a_misspelt_key_of_a_manifest_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "sources.toml").write_text('[[source]]\nname = "x"\nsha265 = "0"\n')
+    done = CliRunner().invoke(
+        main, ["compile", str(tmp_path / "sources.toml"), "-o", str(tmp_path / "o")]
+    )
+    assert done.exit_code == 2
+    assert "unknown key 'sha265': did you mean 'sha256'?" in done.stderr

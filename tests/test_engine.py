@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -1001,3 +1002,31 @@ def test_a_policy_may_come_in_every_form(tmp_path: Path) -> None:
 def test_a_missing_database_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match=r"gone\.grdb"):
         Engine({"default": "allow"}, database=tmp_path / "gone.grdb")
+
+
+def test_an_older_reload_never_replaces_a_newer_one(tmp_path: Path) -> None:
+    """Two threads reload at once: the second waits, so it reads what is newest."""
+    listed = tmp_path / "list.txt"
+    listed.write_text("81.2.69.1\n")
+    mapping = {
+        "default": "allow",
+        "lists": {"listed": {"path": str(listed)}},
+        "rules": [{"name": "listed", "action": "block", "lists": ["listed"]}],
+    }
+    engine = Engine(mapping, database=tiny_database({"81.2.69.0/24": "GB"}))
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(2, 30):
+            listed.write_text(f"81.2.69.{number}\n")
+            for done in [pool.submit(engine.reload) for _ in range(4)]:
+                done.result()
+            assert engine.decide(f"81.2.69.{number}").action is Action.BLOCK
+            assert engine.decide(f"81.2.69.{number - 1}").action is Action.ALLOW
+
+
+def test_a_text_of_a_subclass_of_str_is_text() -> None:
+    class Text(str):
+        __slots__ = ()
+
+    database = tiny_database({"81.2.69.0/24": "GB"})
+    assert database.country(Text("81.2.69.142")) == "GB"
+    assert database.lookup(Text("81.2.69.142")).country == "GB"

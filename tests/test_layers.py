@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "database": {
         "errors", "_core", "countries", "special", "networks", "sources", "layers", "table",
     },
-    "paths": {"errors"},
+    "paths": set(),
     "policy": {"errors", "_core", "countries", "networks", "paths", "tomlfile"},
     "engine": {
         "errors", "tomlfile", "_core", "networks", "sources", "database", "paths", "policy",

@@ -6,12 +6,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from wsgiref.validate import validator
 
 import pytest
+from starlette.staticfiles import StaticFiles
 
-from georestrict import ConfigurationError, Database, Decision, Engine, asgi, wsgi
+from georestrict import ConfigurationError, Database, Decision, Engine, Policy, Rule, asgi, wsgi
 from georestrict.address import ClientAddress, Headers, SingleHeader, TrustedProxies
 from tests.web import (
     APP_BODY,
@@ -663,3 +665,83 @@ def test_a_missing_contact_is_said_once_at_start(
     assert [text for text in caplog.messages if "no contact" in text] == [
         'options: no contact: blocked clients are not told whom to ask; set contact = "https://…"'
     ]
+
+
+# What is odd in a scope or an environ never gets past the middleware, and never raises from it
+
+ODD_SCOPES: dict[str, dict[str, Any]] = {
+    "no path": {"path": None},
+    "headers None": {"headers": None},
+    "headers of three": {"headers": [(b"a", b"b", b"c")]},
+    "an accept that is None": {"headers": [(b"accept", None)]},
+    "a client that says unix": {
+        "client": ("unix:", 0),
+        "headers": [(b"x-forwarded-for", b"81.2.69.142")],
+    },
+    "method None": {"method": None},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_SCOPES.values(), ids=ODD_SCOPES)
+def test_d12_an_odd_scope_is_refused(tiny: Database, odd: dict[str, Any]) -> None:
+    client = TrustedProxies("10.0.0.0/8", unix=True)
+    scope = scope_of(Request(peer="175.16.199.1"), **odd)
+    assert run_asgi(guarded(never, tiny, client=client), scope)[0]["status"] in (403, 503)
+
+
+@pytest.mark.parametrize("key", ["path", "headers", "client", "method"])
+def test_d12_a_scope_without_a_key_is_refused(tiny: Database, key: str) -> None:
+    scope = scope_of(Request(peer="175.16.199.1"))
+    del scope[key]
+    assert run_asgi(guarded(never, tiny), scope)[0]["status"] in (403, 503)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"PATH_INFO": None},
+        {"PATH_INFO": b"/"},
+        {"SCRIPT_NAME": None},
+        {"HTTP_ACCEPT": b"text/html"},
+    ],
+    ids=str,
+)
+def test_d12_an_odd_environ_is_refused(tiny: Database, odd: dict[str, Any]) -> None:
+    app = wsgi.GeoRestrictMiddleware(Recorder().wsgi, policy=POLICY, database=tiny)
+    environ = environ_of(Request(peer="175.16.199.1"), **odd)
+    assert b"error" in b"".join(app(environ, lambda *_: lambda data: None))
+
+
+def test_headers_that_can_be_read_once_reach_the_app(tiny: Database) -> None:
+    app = Recorder()
+    scope = scope_of(Request(headers=(("X-Any", "1"),)))
+    scope["headers"] = iter(scope["headers"])
+    run_asgi(guarded(app.asgi, tiny), scope)
+    assert app.left["headers"] == [(b"x-any", b"1")]
+
+
+def test_a_guarded_folder_stays_guarded_behind_an_encoded_back_slash(
+    tiny: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "x.txt").write_text("secret")
+    files = StaticFiles(directory=tmp_path)
+    policy = {"default": "allow", "rules": [
+        {"name": "secret", "action": "block", "countries": ["CN"], "paths": ["/secret/*"]}]}  # fmt: skip
+    app = asgi.GeoRestrictMiddleware(files, policy=policy, database=tiny)
+    for target in ("/secret/x.txt", "/a%5cb/%2e%2e/secret/x.txt", "/a%5c%5cb/%2e%2e/secret/x.txt",
+                   "/a%5cb%2f%2e%2e%2fsecret%2fx.txt", "/b%5cc%3fd/%2e%2e/secret/x.txt"):  # fmt: skip
+        incoming = ({"type": "http.request"}, {"type": "http.disconnect"})
+        home = run_asgi(app, scope_of(Request(target=target)), incoming)[0]["status"]
+        away = run_asgi(app, scope_of(Request(peer="175.16.199.1", target=target)))[0]["status"]
+        assert (home, away) == (200, 403), target
+
+
+def test_a_value_that_only_looks_like_an_action_is_one_or_an_error(tiny: Database) -> None:
+    policy = Policy(default="block", rules=(Rule(name="r", action="allow", countries=["gb"]),))  # type: ignore[arg-type]
+    for peer, status in (("81.2.69.142", 200), ("175.16.199.1", 403)):
+        assert through_asgi(Request(peer=peer), policy=policy, database=tiny).status == status
+    with pytest.raises(ConfigurationError, match="did you mean GB"):
+        Rule(name="r", action="block", countries=["UK"])  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="did you mean 'block'"):
+        Policy(default="blok")  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from georestrict.errors import ConfigurationError
-from georestrict.paths import PathPatterns, check_patterns, checked_pattern, is_normal
+from georestrict import ConfigurationError, Policy
+from georestrict.paths import PathPatterns, checked_pattern, is_normal
 
 #: As a server gives it: the path percent-decoded once, and the same as it was sent.
 Sent = tuple[str, bytes | None]
@@ -254,11 +254,13 @@ def test_each_pattern_has_its_own_bit() -> None:
 def test_a_pattern_that_could_never_match_is_refused_with_place_word_and_reason(
     pattern: str, told: str
 ) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        checked_pattern(pattern)
+    rule = {"name": "r", "action": "allow", "paths": ["/fine", pattern]}
     with pytest.raises(ConfigurationError) as caught:
-        check_patterns(["/fine", pattern], "file: rules[1].paths")
+        Policy.from_mapping({"default": "allow", "rules": [rule]})
     message = str(caught.value)
-    assert message.startswith("file: rules[1].paths[1]: ")
-    assert repr(pattern) in message
+    assert message.startswith(f"policy: rules[1] (r).paths[2]: {pattern!r}: ")
     assert told in message
 
 

@@ -251,7 +251,7 @@ def with_list(words: str) -> str:
 
 def country(word: str, fix: str) -> Bad:
     return Bad(
-        rule(f'countries = ["CN", "{word}"]'), [r"rules\[1\].*countries\[1\]", f"'{word}'", fix]
+        rule(f'countries = ["CN", "{word}"]'), [r"rules\[1\].*countries\[2\]", f"'{word}'", fix]
     )
 
 
@@ -333,47 +333,47 @@ BAD = {
     "a country is GBR": country("GBR", "did you mean GB"),
     "a country is Great Britain": country("Great Britain", "did you mean GB"),
     "a country is ZZ": country("ZZ", "ISO 3166-1"),
-    "a country is ??": Bad(rule('countries = ["??"]'), [r"countries\[0\]", r"'\?\?'", "ISO 3166-1"]),
-    "a country is empty": Bad(rule('countries = [""]'), [r"countries\[0\]", r"''", "ISO 3166-1"]),
-    "a country has a space": Bad(rule('countries = ["CN "]'), [r"countries\[0\]", r"'CN '", "ISO 3166-1|CN"]),
-    "a country is no text": Bad(rule("countries = [86]"), [r"countries\[0\]", r"86", r"text"]),
+    "a country is ??": Bad(rule('countries = ["??"]'), [r"countries\[1\]", r"'\?\?'", "ISO 3166-1"]),
+    "a country is empty": Bad(rule('countries = [""]'), [r"countries\[1\]", r"''", "ISO 3166-1"]),
+    "a country has a space": Bad(rule('countries = ["CN "]'), [r"countries\[1\]", r"'CN '", "ISO 3166-1|CN"]),
+    "a country is no text": Bad(rule("countries = [86]"), [r"countries\[1\]", r"86", r"text"]),
     "countries is bare text": Bad(rule('countries = "CN"'), [r"countries", r"'CN'", r"array", r"\['CN'\]"]),
     "countries is an empty array": Bad(rule("countries = []"), [r"countries", r"empty", r"name at least one|remove"]),
     "countries is a table": Bad(rule("countries = { CN = true }"), [r"countries", r"array"]),
     "countries is a boolean": Bad(rule("countries = true"), [r"countries", r"True", r"array"]),
     # categories
-    "a category is unknown": Bad(rule('categories = ["darknet"]'), [r"categories\[0\]", r"'darknet'", r"tor"]),
-    "a confidence is unknown": Bad(rule('categories = ["vpn:sure"]'), [r"categories\[0\]", r"'vpn:sure'", r"high"]),
-    "a confidence is missing": Bad(rule('categories = ["vpn:"]'), [r"categories\[0\]", r"'vpn:'", r"medium"]),
+    "a category is unknown": Bad(rule('categories = ["darknet"]'), [r"categories\[1\]", r"'darknet'", r"tor"]),
+    "a confidence is unknown": Bad(rule('categories = ["vpn:sure"]'), [r"categories\[1\]", r"'vpn:sure'", r"high"]),
+    "a confidence is missing": Bad(rule('categories = ["vpn:"]'), [r"categories\[1\]", r"'vpn:'", r"medium"]),
     "categories is empty": Bad(rule("categories = []"), [r"categories", r"empty", r"name at least one|remove"]),
     "categories is bare text": Bad(rule('categories = "tor"'), [r"categories", r"'tor'", r"array", r"\['tor'\]"]),
     # networks
     "a network has host bits": Bad(
-        rule('networks = ["203.0.113.5/24"]'), [r"networks\[0\]", r"'203\.0\.113\.5/24'", r"203\.0\.113\.0/24"]
+        rule('networks = ["203.0.113.5/24"]'), [r"networks\[1\]", r"'203\.0\.113\.5/24'", r"203\.0\.113\.0/24"]
     ),
     "an IPv6 network has host bits": Bad(
-        rule('networks = ["2001:db8::5/32"]'), [r"networks\[0\]", r"'2001:db8::5/32'", r"2001:db8::/32"]
+        rule('networks = ["2001:db8::5/32"]'), [r"networks\[1\]", r"'2001:db8::5/32'", r"2001:db8::/32"]
     ),
-    "a network is a name": Bad(rule('networks = ["localhost"]'), [r"networks\[0\]", r"'localhost'", r"address"]),
+    "a network is a name": Bad(rule('networks = ["localhost"]'), [r"networks\[1\]", r"'localhost'", r"address"]),
     "a network has leading zeros": Bad(
-        rule('networks = ["010.0.0.0/8"]'), [r"networks\[0\]", r"'010\.0\.0\.0/8'", r"zero"]
+        rule('networks = ["010.0.0.0/8"]'), [r"networks\[1\]", r"'010\.0\.0\.0/8'", r"zero"]
     ),
-    "a network is too short": Bad(rule('networks = ["10.0.0.0/33"]'), [r"networks\[0\]", r"/33'", r"32"]),
-    "a range runs backwards": Bad(rule('networks = ["10.0.0.9-10.0.0.1"]'), [r"networks\[0\]", r"swap"]),
+    "a network is too short": Bad(rule('networks = ["10.0.0.0/33"]'), [r"networks\[1\]", r"/33'", r"32"]),
+    "a range runs backwards": Bad(rule('networks = ["10.0.0.9-10.0.0.1"]'), [r"networks\[1\]", r"swap"]),
     "networks is empty": Bad(rule("networks = []"), [r"networks", r"empty", r"name at least one|remove"]),
     # paths
-    "a path has no slash": Bad(rule('countries = ["CN"]\npaths = ["admin"]'), [r"paths\[0\]", r"'admin'", r"'/'"]),
-    "a path has a query": Bad(rule('countries = ["CN"]\npaths = ["/a?b"]'), [r"paths\[0\]", r"'/a\?b'", r"leave"]),
-    "a path is encoded": Bad(rule('countries = ["CN"]\npaths = ["/%61"]'), [r"paths\[0\]", r"'/%61'", r"decoded"]),
+    "a path has no slash": Bad(rule('countries = ["CN"]\npaths = ["admin"]'), [r"paths\[1\]", r"'admin'", r"'/'"]),
+    "a path has a query": Bad(rule('countries = ["CN"]\npaths = ["/a?b"]'), [r"paths\[1\]", r"'/a\?b'", r"leave"]),
+    "a path is encoded": Bad(rule('countries = ["CN"]\npaths = ["/%61"]'), [r"paths\[1\]", r"'/%61'", r"decoded"]),
     "a path is not in normal form": Bad(
-        rule('countries = ["CN"]\npaths = ["/a", "/a/../b"]'), [r"paths\[1\]", r"'/a/\.\./b'", r"leave out"]
+        rule('countries = ["CN"]\npaths = ["/a", "/a/../b"]'), [r"paths\[2\]", r"'/a/\.\./b'", r"leave out"]
     ),
     "paths is empty": Bad(rule('countries = ["CN"]\npaths = []'), [r"paths", r"empty", r"name at least one|remove"]),
     "paths is bare text": Bad(rule('countries = ["CN"]\npaths = "/a"'), [r"paths", r"'/a'", r"\['/a'\]"]),
     # lists
-    "a list is not defined": Bad(rule('lists = ["partners"]'), [r"lists\[0\]", r"'partners'", r"\[lists\.partners\]"]),
+    "a list is not defined": Bad(rule('lists = ["partners"]'), [r"lists\[1\]", r"'partners'", r"\[lists\.partners\]"]),
     "a list's name is misspelt": Bad(
-        rule('lists = ["mien"]') + '[lists.mine]\npath = "good.txt"', [r"lists\[0\]", r"'mien'", r"did you mean 'mine'"]
+        rule('lists = ["mien"]') + '[lists.mine]\npath = "good.txt"', [r"lists\[1\]", r"'mien'", r"did you mean 'mine'"]
     ),
     "lists is an empty array in a rule": Bad(rule("lists = []"), [r"lists", r"empty", r"name at least one|remove"]),
     "lists is an array": Bad('default = "allow"\nlists = ["mine.txt"]', [r"lists", r"\[lists\.NAME\]"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -122,3 +123,49 @@ def test_the_demo_ends_well_and_shows_every_kind_of_client() -> None:
     for word in ("GB", "CN", "HK", "CU", "IR", "RU", "KP", "SY", "VE", "hosting", "tor", "abuse", "(private)",
                  "(unresolved)", "WebSocket", '"code": "unsupported_country_region_territory"'):  # fmt: skip
         assert word in done.stdout
+
+
+def test_without_a_compiler_the_package_builds_and_the_python_core_serves(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "CC": "false",
+        "GEORESTRICT_REQUIRE_COMPILED": "",
+        "GEORESTRICT_BACKEND": "",
+    }
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    subprocess.run(pip, check=True, env=environment, capture_output=True)
+    code = "import georestrict as g; print(g.BACKEND, g.Database.open().country('81.2.69.142'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "python GB\n"
+
+
+def test_where_the_compiled_core_is_required_a_missing_compiler_is_an_error(tmp_path: Path) -> None:
+    environment = os.environ | {"CC": "false", "GEORESTRICT_REQUIRE_COMPILED": "1"}
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    assert subprocess.run(pip, check=False, env=environment, capture_output=True).returncode != 0

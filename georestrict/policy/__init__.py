@@ -1,0 +1,10 @@
+"""The policy: what an owner says about which addresses.
+
+A policy comes from a TOML file, a mapping, Python values, or the short form of the middlewares. All
+four pass the same checks, made by the values themselves when they are built. Everything that can be
+wrong is an error then, with the place, the offending word and the fix.
+"""
+
+from georestrict.policy.values import Action, Fallback, ListFile, Policy, Rule
+
+__all__ = ["Action", "Fallback", "ListFile", "Policy", "Rule"]

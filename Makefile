@@ -5,9 +5,13 @@ PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 endif
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard georestrict/_core/*.[ph]* data/*)
-# One stamp for each compiler: `CC=false make ...` builds again, without the compiled core.
-STAMP := $(VENV)/installed-$(subst /,_,$(firstword $(CC)))
+# What the compiled core and the default image are made from.
+SOURCES := pyproject.toml setup.py $(wildcard data/* georestrict/_core/*.[ph]* georestrict/networks/*.py \
+           georestrict/sources/*.py georestrict/table/*.py) \
+           $(addprefix georestrict/,countries.py layers.py manifest.py special.py)
+# One stamp for each interpreter and compiler: `CC=false make ...` builds again, without the core.
+VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+STAMP := $(VENV)/installed-$(VERSION)-$(subst /,_,$(firstword $(CC)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test test-slow test-all bench check lint type format docs data wheel clean
@@ -56,6 +60,7 @@ clean:
 
 $(STAMP): $(SOURCES)
 	@test -n "$(PYTHON)" || { echo "georestrict needs Python 3.11 or newer; none was found"; exit 1; }
+	@test -e $(VENV)/installed-$(VERSION)-* 2>/dev/null || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/installed-*
 	$(BIN)/pip install --quiet -e '.[dev]'

@@ -6,7 +6,8 @@ middlewares in ``georestrict.asgi`` and ``georestrict.wsgi`` enforce what it dec
 
 from georestrict._core import BACKEND
 from georestrict.database import Database, Location, Status
-from georestrict.engine import Code, Decision, Engine, Reason
+from georestrict.decision import Code, Decision, Reason
+from georestrict.engine import Engine
 from georestrict.errors import (
     ChecksumError,
     ConfigurationError,

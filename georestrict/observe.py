@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from georestrict.address import AddressReason, ClientAddress
-from georestrict.engine import Decision, Reason
+from georestrict.decision import Decision, Reason
 
 logger = logging.getLogger("georestrict")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from georestrict import countries
-from georestrict.engine import Code, Decision, Reason
+from georestrict.decision import Code, Decision, Reason
 from georestrict.policy import Policy
 
 #: Response header of a warned request (a structured field dictionary, RFC 9651).

@@ -8,7 +8,8 @@ from typing import Any
 
 from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Strategy, checked_strategy
 from georestrict.database import Database
-from georestrict.engine import Decision, Engine
+from georestrict.decision import Decision
+from georestrict.engine import Engine
 from georestrict.errors import ConfigurationError
 from georestrict.observe import Observer, logger
 from georestrict.policy import Action, Policy

@@ -27,16 +27,23 @@ ALLOWED: dict[str, set[str]] = {
     },
     "paths": set(),
     "policy": {"errors", "_core", "countries", "networks", "paths", "tomlfile"},
-    "engine": {
+    "decision": {"database", "policy"},
+    "snapshot": {
         "errors", "tomlfile", "_core", "networks", "sources", "database", "paths", "policy",
+        "decision",
     },
-    "response": {"countries", "policy", "engine"},
-    "observe": {"address", "engine"},
-    "asgi": {"errors", "address", "database", "policy", "engine", "response", "observe"},
-    "wsgi": {"errors", "address", "database", "policy", "engine", "response", "observe"},
+    "engine": {"errors", "database", "policy", "decision", "snapshot"},
+    "response": {"countries", "policy", "decision"},
+    "observe": {"address", "decision"},
+    "asgi": {
+        "errors", "address", "database", "policy", "decision", "engine", "response", "observe",
+    },
+    "wsgi": {
+        "errors", "address", "database", "policy", "decision", "engine", "response", "observe",
+    },
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
-    "__init__": {"_core", "errors", "networks", "database", "policy", "engine"},
+    "__init__": {"_core", "errors", "networks", "database", "policy", "decision", "engine"},
     "cli": {"__init__", "errors", "_core", "table", "manifest", "database", "engine"},
 }  # fmt: skip
 

@@ -1,0 +1,61 @@
+"""Decisions: what happens to a request, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from georestrict.database import Location
+from georestrict.policy import Action
+
+
+class Reason(StrEnum):
+    """What decided: stable codes for logs and metrics."""
+
+    COUNTRY = "country"  #: a rule that names countries
+    CATEGORY = "category"  #: a rule that names categories
+    NETWORK = "network"  #: a rule that names lists or networks
+    REQUEST = "request"  #: a rule that says nothing about where from, such as a health path
+    DEFAULT = "default"  #: no rule matched a known country
+    UNKNOWN = "unknown"  #: fallback: a public address in no country
+    PRIVATE = "private"  #: fallback: an address that is not globally reachable
+    UNRESOLVED = "unresolved"  #: fallback: no trustworthy client address
+    NO_DATA = "no_data"  #: fallback: no database, or one past its hard limit
+    ERROR = "error"  #: deciding failed: a defect, reported in the log
+
+
+class Code(StrEnum):
+    """What a blocked or warned client is told, for its software."""
+
+    COUNTRY = "unsupported_country_region_territory"
+    ANONYMOUS = "anonymous_network"
+    NETWORK = "network_not_allowed"
+    UNRESOLVED = "client_address_unresolved"
+    NO_LOCATION = "location_unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What happens to a request, and why. Made beforehand and shared, so it carries no address.
+
+    ``action`` is what is enforced. In a dry run it is always ``allow``, and ``would`` says what
+    would have been enforced; otherwise ``would`` is None. ``code`` is set unless it is an allow.
+    """
+
+    action: Action
+    reason: Reason
+    rule: str | None = None
+    country: str | None = None
+    code: Code | None = None
+    would: Action | None = None
+    location: Location = field(default_factory=Location, repr=False)
+
+    @property
+    def decided(self) -> Action:
+        """What was decided, enforced or not."""
+        return self.would or self.action
+
+    @property
+    def plain_allow(self) -> bool:
+        """Whether there is nothing to tell about it."""
+        return self.decided is Action.ALLOW

@@ -1,0 +1,316 @@
+"""A snapshot: one policy with its lists over one database, compiled into a table of decisions.
+
+Every list and network of the policy is painted over the database's runs; each address then has a
+class, and each class its decision, or a short program where the decision depends on the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from georestrict._core import (
+    Answers,
+    Columns,
+    Runs,
+    Table,
+    grow,
+    merge,
+    parse_network,
+    relabel,
+    resolve,
+)
+from georestrict.database import Database, Location, Match, Status, number_of, number_of_ip
+from georestrict.decision import Code, Decision, Reason
+from georestrict.errors import ConfigurationError, FormatError
+from georestrict.networks import ANONYMOUS
+from georestrict.paths import PathPatterns
+from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
+from georestrict.sources.networks import NetworkList, parse
+from georestrict.tomlfile import read_bytes
+
+Address = str | IPv4Address | IPv6Address
+
+
+class Snapshot:
+    """One policy with its lists over one database: everything that a decision needs."""
+
+    def __init__(self, policy: Policy, database: Database) -> None:
+        self.policy, self.database = policy, database
+        self._lists = {
+            name: _load_list(policy, name, source) for name, source in policy.lists.items()
+        }
+        members: list[tuple[_Label, NetworkList]] = [
+            *((_ListLabel(name), networks) for name, networks in self._lists.items()),
+            *(
+                (_RuleLabel(rule.name), _parse_networks(rule.networks))
+                for rule in policy.rules
+                if rule.networks
+            ),
+        ]
+        self._table, self._classes = _paint(database, members)
+        patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
+        self._paths = PathPatterns(patterns)
+        self._masks = {
+            rule.name: sum(1 << patterns.index(path) for path in set(rule.paths))
+            for rule in policy.rules
+        }
+        # None: the class's IPv6 addresses carry an IPv4 address, and are decided by the pair
+        entries = [
+            None
+            if database.looked_through[number]
+            else self._entry(database.classes[number], labels)
+            for number, labels in self._classes
+        ]
+        unresolved = self._entry(Location(status=Status.UNRESOLVED), frozenset())
+        self._entries, self._unresolved = entries, unresolved
+        self._at = Answers(self._table, entries, unresolved, bytes(len(entries))).at
+        self._pairs: dict[tuple[int, int | None], Decision | _Program] = {}
+        self.failure = self._enforced(Action.BLOCK, Reason.ERROR, None, Location())
+
+    def decide(self, address: Address | None, path: str, raw_path: bytes | None) -> Decision:
+        """Return the decision for an address and a path."""
+        entry = self._unresolved if address is None else self._find(address)
+        if isinstance(entry, Decision):
+            return entry
+        return entry.run(*self._paths.match(path, raw_path))
+
+    def _find(self, address: Address) -> Decision | _Program:
+        """Return what was prepared for an address: one lookup, but for those that carry another."""
+        entry: Decision | _Program | None
+        if isinstance(address, str):
+            entry = self._at(address)
+        else:
+            entry = self._entries[self._table.find_value(*number_of_ip(address))]
+        return self._look_through(address) if entry is None else entry
+
+    def lookup(self, address: Address) -> Location:
+        """Return what is known of an address, with the lists that hold it."""
+        location = self.database.lookup(address)
+        number = number_of(address)
+        if number is None:
+            return location
+        labels = self._classes[self._table.find_value(*number)][1]
+        inner = self._inner(*number)
+        if inner is not None:
+            labels |= self._classes[inner][1]
+        names = frozenset(label.name for label in labels if isinstance(label, _ListLabel))
+        return replace(location, lists=names) if names else location
+
+    def list_matches(self, address: Address) -> tuple[Match, ...]:
+        """Return the lines of the policy's lists that hold an address, or the one it carries."""
+        found: list[Match] = []
+        number = number_of(address)
+        if number is None:
+            return ()
+        numbers = [number]
+        carried = self.database.carried(*number)
+        if carried is not None:
+            numbers.append((4, carried))
+        for name, networks in self._lists.items():
+            for version, value in numbers:
+                columns = networks.ipv4 if version == 4 else networks.ipv6
+                source = str(self.policy.lists[name].path)
+                found += (
+                    Match("list", name, first, last, source, line)
+                    for first, last, line in _holding(columns, version, value)
+                )
+        return tuple(found)
+
+    def _inner(self, version: int, value: int) -> int | None:
+        """Return the class of the IPv4 address that an IPv6 address is looked through to."""
+        carried = self.database.carried(version, value)
+        return None if carried is None else self._table.find_value(4, carried)
+
+    def _look_through(self, address: Address) -> Decision | _Program:
+        """Decide for an address that carries another: its country, and the lists of both."""
+        number = number_of(address)
+        if number is None:
+            return self._unresolved
+        outer, inner = self._table.find_value(*number), self._inner(*number)
+        entry = self._pairs.get((outer, inner))
+        if entry is None:
+            base, labels = self._classes[outer]
+            if inner is not None:
+                base, inner_labels = self._classes[inner]
+                labels |= inner_labels
+            entry = self._pairs[outer, inner] = self._entry(self.database.classes[base], labels)
+        return entry
+
+    def _entry(self, location: Location, labels: frozenset[_Label]) -> Decision | _Program:
+        """Evaluate the policy for one class: the first rule that matches decides."""
+        names = frozenset(label.name for label in labels if isinstance(label, _ListLabel))
+        if names:
+            location = replace(location, lists=names)
+        steps: list[_Step] = []
+        for rule in self.policy.rules:
+            if not _matches(rule, location, labels):
+                continue
+            decision = self._enforced(rule.action, _reason(rule), rule, location)
+            if not rule.paths:
+                break
+            steps.append(_Step(self._masks[rule.name], rule.action is Action.BLOCK, decision))
+        else:
+            decision = self._without_rule(location)
+        return _Program(tuple(steps), decision) if steps else decision
+
+    def _without_rule(self, location: Location) -> Decision:
+        if location.status is Status.KNOWN:
+            return self._enforced(self.policy.default, Reason.DEFAULT, None, location)
+        action = self.policy.fallback[Fallback(location.status.value)]
+        return self._enforced(action, Reason(location.status.value), None, location)
+
+    def _enforced(
+        self, action: Action, reason: Reason, rule: Rule | None, location: Location
+    ) -> Decision:
+        dry_run = self.policy.dry_run
+        return Decision(
+            action=Action.ALLOW if dry_run else action,
+            reason=reason,
+            rule=rule.name if rule else None,
+            country=location.country,
+            code=None if action is Action.ALLOW else _code(reason, rule),
+            would=action if dry_run else None,
+            location=location,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _ListLabel:
+    """An address is in a named list of the policy."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _RuleLabel:
+    """An address is in the networks of a rule."""
+
+    name: str
+
+
+_Label = _ListLabel | _RuleLabel
+
+
+def _matches(rule: Rule, location: Location, labels: frozenset[_Label]) -> bool:
+    """Whether every word of a rule about where from matches a class."""
+    if rule.countries and location.country not in rule.countries:
+        return False
+    if rule.networks and _RuleLabel(rule.name) not in labels:
+        return False
+    if rule.lists and not any(name in location.lists for name in rule.lists):
+        return False
+    return not rule.categories or any(
+        category in location.categories and location.categories[category].rank >= confidence.rank
+        for category, confidence in rule.categories
+    )
+
+
+def _reason(rule: Rule) -> Reason:
+    if rule.categories:
+        return Reason.CATEGORY
+    if rule.countries:
+        return Reason.COUNTRY
+    return Reason.NETWORK if rule.says_where else Reason.REQUEST
+
+
+def _code(reason: Reason, rule: Rule | None) -> Code:
+    if reason is Reason.CATEGORY and rule is not None:
+        anonymous = any(category in ANONYMOUS for category, _ in rule.categories)
+        return Code.ANONYMOUS if anonymous else Code.NETWORK
+    return {
+        Reason.NETWORK: Code.NETWORK,
+        Reason.PRIVATE: Code.NETWORK,
+        Reason.UNRESOLVED: Code.UNRESOLVED,
+        Reason.NO_DATA: Code.NO_LOCATION,
+        Reason.ERROR: Code.NO_LOCATION,
+    }.get(reason, Code.COUNTRY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A rule that decides if the path matches."""
+
+    mask: int
+    broadly: bool
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """For a class whose decision depends on the path: the rules to try, then what stands."""
+
+    steps: tuple[_Step, ...]
+    otherwise: Decision
+
+    def run(self, strict: int, broad: int) -> Decision:
+        for step in self.steps:
+            if step.mask & (broad if step.broadly else strict):
+                return step.decision
+        return self.otherwise
+
+
+def _load_list(policy: Policy, name: str, source: ListFile) -> NetworkList:
+    place = f"{policy.place}: lists.{name}.path"
+    data = read_bytes(source.path, place)
+    try:
+        networks = parse(data, str(source.path))
+    except FormatError as error:
+        raise ConfigurationError(f"{place}: {error}") from error
+    if not len(networks) and not source.allow_empty:
+        raise ConfigurationError(
+            f"{place}: {source.path} has no networks, so its rules would match nothing; "
+            f"fill it, or set allow_empty = true under [lists.{name}]"
+        )
+    return networks
+
+
+def _parse_networks(texts: Iterable[str]) -> NetworkList:
+    networks = NetworkList(Columns.empty(), Columns.empty())
+    for text in texts:
+        version, first, last = parse_network(text)
+        columns = networks.ipv4 if version == 4 else networks.ipv6
+        columns.append_native(version, first, last, 1)
+    return networks
+
+
+def _paint(
+    database: Database, members: Sequence[tuple[_Label, NetworkList]]
+) -> tuple[Table, list[tuple[int, frozenset[_Label]]]]:
+    """Lay lists over the database's runs.
+
+    Return a table, and what each of its classes means: a class of the database, and the labels
+    that hold there.
+    """
+    nothing: frozenset[_Label] = frozenset()
+    if not members:
+        return database.table, [(number, nothing) for number in range(len(database.classes))]
+    classes: dict[tuple[int, frozenset[_Label]], int] = {}
+    painted: list[Runs] = []
+    for version in (4, 6):
+        above: Runs = resolve(Columns.empty())
+        meanings = [nothing]
+        for label, networks in members:
+            columns = networks.ipv4 if version == 4 else networks.ipv6
+            above, pairs = merge(above, resolve(columns))
+            meanings = [
+                meanings[left] | {label} if right else meanings[left] for left, right in pairs
+            ]
+        runs, pairs = merge(database.table.runs(version), above)
+        numbers = [
+            classes.setdefault((left, meanings[right]), len(classes)) for left, right in pairs
+        ]
+        painted.append(relabel(runs, numbers))
+    cells, root4, root6 = grow(*painted)
+    return Table(cells, root4, root6, len(classes)), list(classes)
+
+
+def _holding(columns: Columns, version: int, value: int) -> Iterable[tuple[Any, Any, int]]:
+    """Yield the ends and the line of every range that holds an address."""
+    kind, shift = (IPv4Address, 96) if version == 4 else (IPv6Address, 0)
+    for first_high, first_low, last_high, last_low, _, line in zip(*columns, strict=True):
+        first, last = (first_high << 64 | first_low) >> shift, (last_high << 64 | last_low) >> shift
+        if first <= value <= last:
+            yield kind(first), kind(last), line

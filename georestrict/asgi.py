@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Strategy, checked_strategy
-from georestrict.database import Database
-from georestrict.decision import Decision
-from georestrict.engine import Engine
-from georestrict.errors import ConfigurationError
-from georestrict.observe import Observer, logger
-from georestrict.policy import Action, Policy
+from georestrict.address import UNIX_PEER
+from georestrict.guard import Guard, Request
+from georestrict.policy import Action
 from georestrict.response import WARNING_HEADER, Response, blocked, warning
 
 Scope = MutableMapping[str, Any]
@@ -25,107 +20,53 @@ _POLICY_VIOLATION = 1008  # WebSocket close code, RFC 6455 §7.4.1
 _WARNING_NAME = WARNING_HEADER.lower().encode()
 
 
-class GeoRestrictMiddleware:
+class GeoRestrictMiddleware(Guard):
     """Enforce a policy on an ASGI app.
 
-    Args:
-        app: the app to guard.
-        policy: a ``Policy``, the path of a policy file, or a mapping.
-        engine: a ready ``Engine``, instead of policy and database.
-        database: a ``Database`` or the path of an image; the default data if left out.
-        client: who is asking; ``Peer()`` if left out, ``TrustedProxies("10.0.3.0/24")`` behind
-            a proxy.
-        identify: ``identify(scope)`` names the account; called only when a rule asks for it,
-            and no rule word of this release does.
-        attributes: ``attributes(scope)`` tells what the app knows; likewise.
-        annotate: leave the decision in ``scope["georestrict"]`` for plainly allowed requests, too.
-        block, warn, allow: the short form of a policy: country codes.
+    The options are those of :class:`georestrict.guard.Guard`; ``identify`` and ``attributes`` get
+    the scope, and the decision is left in ``scope["georestrict"]``.
 
-    Raises:
-        ConfigurationError: if the options contradict each other, or the policy is wrong.
-        DatabaseError: if the database cannot be used.
+    >>> async def app(scope, receive, send): ...
+    >>> guarded = GeoRestrictMiddleware(app, block=["CU", "IR", "KP"])
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        policy: Policy | str | Path | Mapping[str, Any] | None = None,
-        engine: Engine | None = None,
-        database: Database | str | Path | None = None,
-        client: Strategy | None = None,
-        identify: Callable[[Scope], str | None] | None = None,
-        attributes: Callable[[Scope], Mapping[str, str]] | None = None,
-        annotate: bool = False,
-        block: Sequence[str] = (),
-        warn: Sequence[str] = (),
-        allow: Sequence[str] = (),
-    ) -> None:
-        if not callable(app):
-            raise ConfigurationError(f"options: app is {app!r}, must be callable")
-        for name, hook in (("identify", identify), ("attributes", attributes)):
-            if hook is not None and not callable(hook):
-                raise ConfigurationError(f"options: {name} is {hook!r}, must be callable")
-        if not isinstance(annotate, bool):
-            raise ConfigurationError(f"options: annotate is {annotate!r}, must be True or False")
-        self.app = app
-        self.engine = Engine.from_options(
-            policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
-        )
-        self.client = checked_strategy(client)
-        self.identify, self.attributes, self.annotate = identify, attributes, annotate
-        self._observer = Observer()
+    app: App
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide about one connection."""
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             if kind != "lifespan":
-                self._observer.once(
+                self.observer.once(
                     kind, f"scope type {kind!r} carries no client address: passed through unguarded"
                 )
             await self.app(scope, receive, send)
             return
-        client, decision, path = self._decide(scope)
-        if client.address is None:
-            self._observer.unresolved(client)
+        decision, client, path = self.judge(_request, scope)
         if decision.plain_allow:
             if self.annotate:
                 scope["georestrict"] = decision
             await self.app(scope, receive, send)
             return
         scope["georestrict"] = decision
-        self._observer.decided(decision, client, str(scope.get("method", "WEBSOCKET")), path)
+        self.observer.decided(decision, client, str(scope.get("method", "WEBSOCKET")), path)
         if decision.action is Action.ALLOW:  # a dry run
             await self.app(scope, receive, send)
         elif decision.action is Action.WARN:
             await self.app(scope, receive, _warning(send, *warning(decision, self.engine.policy)))
         else:
-            await _refuse(
-                scope, receive, send, blocked(decision, self.engine.policy, _accept(scope))
-            )
+            response = blocked(decision, self.engine.policy, _accept(scope))
+            await _refuse(scope, receive, send, response)
 
-    def _decide(self, scope: Scope) -> tuple[ClientAddress, Decision, str]:
-        """Decide; a defect of ours or of a strategy blocks the request, and says so in the log."""
-        client, path = FAILED, ""
-        try:
-            headers = scope["headers"]
-            if not isinstance(headers, list | tuple):  # an iterator would be used up
-                headers = scope["headers"] = [*headers]
-            client = self.client.resolve(_peer(scope), headers)
-            path, raw_path = _paths(scope)
-            decision = self.engine.decide(
-                client.address,
-                path=path,
-                raw_path=raw_path,
-                method=scope.get("method", "GET"),
-                protocol=scope["type"],
-                headers=headers,
-            )
-        except Exception:
-            logger.exception("deciding failed; the request is refused")
-            decision = self.engine.snapshot.failure
-        return client, decision, path
+
+def _request(scope: Scope) -> Request:
+    """Read what is decided on from a scope."""
+    headers = scope["headers"]
+    if not isinstance(headers, list | tuple):  # an iterator would be used up
+        headers = scope["headers"] = [*headers]
+    path, raw_path = _paths(scope)
+    method = scope.get("method", "GET")
+    return Request(_peer(scope), headers, path, raw_path, method, scope["type"])
 
 
 def _peer(scope: Scope) -> str | None:

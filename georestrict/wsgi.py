@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from georestrict.address import FAILED, UNIX_PEER, ClientAddress, Strategy, checked_strategy
-from georestrict.database import Database
-from georestrict.decision import Decision
-from georestrict.engine import Engine
-from georestrict.errors import ConfigurationError
-from georestrict.observe import Observer, logger
-from georestrict.policy import Action, Policy
+from georestrict.address import UNIX_PEER
+from georestrict.guard import Guard, Request
+from georestrict.policy import Action
 from georestrict.response import Response, blocked, warning
 
 Environ = dict[str, Any]
@@ -22,58 +17,27 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 _REASONS = {403: "Forbidden", 503: "Service Unavailable"}
 
 
-class GeoRestrictMiddleware:
-    """Enforce a policy on a WSGI app. The options are those of the ASGI middleware.
+class GeoRestrictMiddleware(Guard):
+    """Enforce a policy on a WSGI app.
 
-    ``identify`` and ``attributes`` get the environ. The decision is left in
-    ``environ["georestrict"]`` when it is not a plain allow, and always with ``annotate=True``.
+    The options are those of :class:`georestrict.guard.Guard`; ``identify`` and ``attributes`` get
+    the environ, and the decision is left in ``environ["georestrict"]``.
 
-    Raises:
-        ConfigurationError: if the options contradict each other, or the policy is wrong.
-        DatabaseError: if the database cannot be used.
+    >>> from wsgiref.simple_server import demo_app
+    >>> guarded = GeoRestrictMiddleware(demo_app, block=["CU", "IR", "KP"])
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        policy: Policy | str | Path | Mapping[str, Any] | None = None,
-        engine: Engine | None = None,
-        database: Database | str | Path | None = None,
-        client: Strategy | None = None,
-        identify: Callable[[Environ], str | None] | None = None,
-        attributes: Callable[[Environ], Mapping[str, str]] | None = None,
-        annotate: bool = False,
-        block: Sequence[str] = (),
-        warn: Sequence[str] = (),
-        allow: Sequence[str] = (),
-    ) -> None:
-        if not callable(app):
-            raise ConfigurationError(f"options: app is {app!r}, must be callable")
-        for name, hook in (("identify", identify), ("attributes", attributes)):
-            if hook is not None and not callable(hook):
-                raise ConfigurationError(f"options: {name} is {hook!r}, must be callable")
-        if not isinstance(annotate, bool):
-            raise ConfigurationError(f"options: annotate is {annotate!r}, must be True or False")
-        self.app = app
-        self.engine = Engine.from_options(
-            policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
-        )
-        self.client = checked_strategy(client)
-        self.identify, self.attributes, self.annotate = identify, attributes, annotate
-        self._observer = Observer()
+    app: App
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Decide about one request."""
-        client, decision, path = self._decide(environ)
-        if client.address is None:
-            self._observer.unresolved(client)
+        decision, client, path = self.judge(_request, environ)
         if decision.plain_allow:
             if self.annotate:
                 environ["georestrict"] = decision
             return self.app(environ, start_response)
         environ["georestrict"] = decision
-        self._observer.decided(decision, client, str(environ.get("REQUEST_METHOD", "GET")), path)
+        self.observer.decided(decision, client, str(environ.get("REQUEST_METHOD", "GET")), path)
         if decision.action is Action.ALLOW:  # a dry run
             return self.app(environ, start_response)
         if decision.action is Action.WARN:
@@ -85,23 +49,12 @@ class GeoRestrictMiddleware:
         )
         return _refuse(environ, start_response, response)
 
-    def _decide(self, environ: Environ) -> tuple[ClientAddress, Decision, str]:
-        """Decide; a defect of ours or of a strategy blocks the request, and says so in the log."""
-        client, path = FAILED, ""
-        try:
-            client = self.client.resolve(_peer(environ), _headers(environ))
-            path, raw_path = _paths(environ)
-            decision = self.engine.decide(
-                client.address,
-                path=path,
-                raw_path=raw_path,
-                method=environ.get("REQUEST_METHOD", "GET"),
-                headers=_headers(environ),
-            )
-        except Exception:
-            logger.exception("deciding failed; the request is refused")
-            decision = self.engine.snapshot.failure
-        return client, decision, path
+
+def _request(environ: Environ) -> Request:
+    """Read what is decided on from an environ."""
+    path, raw_path = _paths(environ)
+    method = environ.get("REQUEST_METHOD", "GET")
+    return Request(_peer(environ), _Headers(environ), path, raw_path, method, "http")
 
 
 def _peer(environ: Environ) -> str | None:
@@ -110,14 +63,20 @@ def _peer(environ: Environ) -> str | None:
     return None if peer == UNIX_PEER else peer
 
 
-def _headers(environ: Environ) -> Iterator[tuple[bytes, bytes]]:
-    """The request's headers as bytes. WSGI has joined repeated lines with commas already."""
-    for key, value in environ.items():
-        if key.startswith("HTTP_") and isinstance(value, str):
-            yield (
-                key[5:].replace("_", "-").lower().encode("latin-1"),
-                value.encode("latin-1", "replace"),
-            )
+class _Headers:
+    """The request's headers as bytes, read when somebody asks.
+
+    WSGI has joined repeated lines with commas already.
+    """
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        for key, value in self._environ.items():
+            if key.startswith("HTTP_") and isinstance(value, str):
+                name = key[5:].replace("_", "-").lower()
+                yield name.encode("latin-1"), value.encode("latin-1", "replace")
 
 
 def _paths(environ: Environ) -> tuple[str, bytes | None]:

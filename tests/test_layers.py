@@ -35,12 +35,9 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"errors", "database", "policy", "decision", "snapshot"},
     "response": {"countries", "policy", "decision"},
     "observe": {"address", "decision"},
-    "asgi": {
-        "errors", "address", "database", "policy", "decision", "engine", "response", "observe",
-    },
-    "wsgi": {
-        "errors", "address", "database", "policy", "decision", "engine", "response", "observe",
-    },
+    "guard": {"errors", "address", "database", "policy", "decision", "engine", "observe"},
+    "asgi": {"address", "policy", "response", "guard"},
+    "wsgi": {"address", "policy", "response", "guard"},
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {"_core", "errors", "networks", "database", "policy", "decision", "engine"},

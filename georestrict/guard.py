@@ -1,0 +1,110 @@
+"""What both middlewares share: their options, and deciding about a request without ever raising."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from georestrict.address import FAILED, ClientAddress, Headers, Strategy, checked_strategy
+from georestrict.database import Database
+from georestrict.decision import Decision
+from georestrict.engine import Engine
+from georestrict.errors import ConfigurationError
+from georestrict.observe import Observer, logger
+from georestrict.policy import Policy
+
+
+class Request(NamedTuple):
+    """What a middleware reads from its scope or environ."""
+
+    peer: str | None
+    headers: Headers
+    path: str
+    raw_path: bytes | None
+    method: str
+    protocol: str
+
+
+class Judgement(NamedTuple):
+    """A decision, with what its log line tells of the request."""
+
+    decision: Decision
+    client: ClientAddress
+    path: str
+
+
+class Guard:
+    """The options of a middleware, checked once.
+
+    Args:
+        app: the app to guard.
+        policy: a ``Policy``, the path of a policy file, or a mapping.
+        engine: a ready ``Engine``, instead of policy and database.
+        database: a ``Database`` or the path of an image; the default data if left out.
+        client: who is asking; ``Peer()`` if left out, ``TrustedProxies("10.0.3.0/24")`` behind
+            a proxy.
+        identify: names the account of a scope or environ; called only when a rule asks for it,
+            and no rule word of this release does.
+        attributes: tells what the app knows of a scope or environ; likewise.
+        annotate: leave the decision in the scope or environ, under ``georestrict``, for plainly
+            allowed requests, too.
+        block, warn, allow: the short form of a policy: country codes.
+
+    Raises:
+        ConfigurationError: if the options contradict each other, or the policy is wrong.
+        DatabaseError: if the database cannot be used.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        *,
+        policy: Policy | str | Path | Mapping[str, Any] | None = None,
+        engine: Engine | None = None,
+        database: Database | str | Path | None = None,
+        client: Strategy | None = None,
+        identify: Callable[[Any], str | None] | None = None,
+        attributes: Callable[[Any], Mapping[str, str]] | None = None,
+        annotate: bool = False,
+        block: Sequence[str] = (),
+        warn: Sequence[str] = (),
+        allow: Sequence[str] = (),
+    ) -> None:
+        for name, hook in (("app", app), ("identify", identify), ("attributes", attributes)):
+            if not callable(hook) and (hook is not None or name == "app"):
+                raise ConfigurationError(f"options: {name} is {hook!r}, must be callable")
+        if not isinstance(annotate, bool):
+            raise ConfigurationError(f"options: annotate is {annotate!r}, must be True or False")
+        self.app = app
+        self.engine = Engine.from_options(
+            policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
+        )
+        self.client = checked_strategy(client)
+        self.identify, self.attributes, self.annotate = identify, attributes, annotate
+        self.observer = Observer()
+
+    def judge(self, read: Callable[[Any], Request], where: Any) -> Judgement:
+        """Read a request and decide about it.
+
+        A defect of ours, of a strategy or of the server blocks the request, and says so in the log.
+        """
+        client, path = FAILED, ""
+        try:
+            request = read(where)
+            path = request.path
+            client = self.client.resolve(request.peer, request.headers)
+            decision = self.engine.decide(
+                client.address,
+                path=path,
+                raw_path=request.raw_path,
+                method=request.method,
+                protocol=request.protocol,
+                headers=request.headers,
+            )
+        except Exception:
+            logger.exception("deciding failed; the request is refused")
+            decision = self.engine.snapshot.failure
+        if client.address is None:
+            self.observer.unresolved(client)
+        return Judgement(decision, client, path)

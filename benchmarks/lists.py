@@ -105,7 +105,7 @@ def serve(engine: Engine, addresses: list[str]) -> Any:
                 "headers": [],
                 "client": (address, 1),
             }
-            await guarded(scope, None, None)  # type: ignore[arg-type]
+            await guarded(scope, None, None)
 
     return lambda: asyncio.run(all_requests())
 

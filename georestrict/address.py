@@ -130,7 +130,7 @@ def checked_strategy(client: Strategy | None) -> Strategy:
 class _Ranges:
     """Networks to test addresses against; IPv4-mapped ones are IPv4."""
 
-    __slots__ = ("_spans", "text")
+    __slots__ = ("spans", "text")
 
     def __init__(self, ranges: Iterable[str], owner: str) -> None:
         if isinstance(ranges, str) or not isinstance(ranges, Iterable):
@@ -148,17 +148,17 @@ class _Ranges:
                 spans.append(parse_network(entry))
             except ValueError as error:
                 raise ConfigurationError(f"{owner}: trusted range {entry!r}: {error}") from None
-        self._spans = tuple(spans)
+        self.spans = tuple(spans)
 
     def __contains__(self, parsed: tuple[int, int]) -> bool:
         version, value = parsed
-        return any(of == version and first <= value <= last for of, first, last in self._spans)
+        return any(of == version and first <= value <= last for of, first, last in self.spans)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Ranges) and self._spans == other._spans
+        return isinstance(other, _Ranges) and self.spans == other.spans
 
     def __hash__(self) -> int:
-        return hash(self._spans)
+        return hash(self.spans)
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -191,6 +191,11 @@ class TrustedProxies:
         object.__setattr__(self, "header", header.lower())
         object.__setattr__(self, "unix", unix)
         object.__setattr__(self, "_ranges", _Ranges(ranges, "TrustedProxies"))
+
+    @property
+    def spans(self) -> tuple[tuple[int, int, int], ...]:
+        """The trusted ranges as IP version, first and last address."""
+        return self._ranges.spans
 
     def resolve(self, peer: str | None, headers: Headers) -> ClientAddress:
         """Return the right-most entry that is not a trusted proxy, if the peer is one."""

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from georestrict._core import Current
 from georestrict.database import Database, Location, Match
 from georestrict.decision import Decision
 from georestrict.errors import ConfigurationError
@@ -53,6 +54,7 @@ class Engine:
         self._clock = clock
         self._reloading = threading.Lock()
         self.snapshot = _build(policy, database)
+        self.current = Current(self.snapshot.passes)  # what the ASGI gate reads
         _tell_start(self.snapshot)
 
     @classmethod
@@ -138,6 +140,7 @@ class Engine:
         """
         with self._reloading:  # so that an older state never replaces a newer one
             self.snapshot = _build(*self._given)
+            self.current.passes = self.snapshot.passes
 
     def __repr__(self) -> str:
         return f"Engine({self.policy.place!r}, {self.database!r})"

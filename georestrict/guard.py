@@ -83,6 +83,10 @@ class Guard:
         self.client = checked_strategy(client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
         self.observer = Observer()
+        self.ready()
+
+    def ready(self) -> None:
+        """Prepare what depends on the options, once they are all set."""
 
     def judge(self, read: Callable[[Any], Request], where: Any) -> Judgement:
         """Read a request and decide about it.

@@ -7,13 +7,18 @@ class, and each class its decision, or a short program where the decision depend
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from georestrict._core import (
+    BY_PATH,
+    PLAIN,
+    PLAIN_PRIVATE,
+    SLOW,
     Answers,
     Columns,
+    Passes,
     Runs,
     Table,
     grow,
@@ -67,15 +72,36 @@ class Snapshot:
         unresolved = self._entry(Location(status=Status.UNRESOLVED), frozenset())
         self._entries, self._unresolved = entries, unresolved
         self._at = Answers(self._table, entries, unresolved, bytes(len(entries))).at
+        self.passes = self._passes(entries)
         self._pairs: dict[tuple[int, int | None], Decision | _Program] = {}
         self.failure = self._enforced(Action.BLOCK, Reason.ERROR, None, Location())
+
+    def _passes(self, entries: Sequence[Decision | _Program | None]) -> Passes:
+        """Return what the gate may let through without asking: plain allows.
+
+        A private peer may be a proxy that nobody declared, which only its headers tell.
+        """
+        marks = bytearray()
+        by_path: list[list[Decision | None] | None] = []
+        for entry, (number, _) in zip(entries, self._classes, strict=True):
+            private = self.database.classes[number].status is Status.PRIVATE
+            if isinstance(entry, Decision) and entry.plain_allow:
+                marks.append(PLAIN_PRIVATE if private else PLAIN)
+            else:
+                marks.append(BY_PATH if isinstance(entry, _Program) and not private else SLOW)
+            by_path.append(entry.plain_by_route if isinstance(entry, _Program) else None)
+        return Passes(self._table, bytes(marks), entries, by_path, self._paths.routes)
 
     def decide(self, address: Address | None, path: str, raw_path: bytes | None) -> Decision:
         """Return the decision for an address and a path."""
         entry = self._unresolved if address is None else self._find(address)
         if isinstance(entry, Decision):
             return entry
-        return entry.run(*self._paths.match(path, raw_path))
+        route, masks = self._paths.route(path, raw_path)
+        decision = entry.run(*masks)
+        if route is not None and decision.plain_allow:
+            entry.remember(route, decision)
+        return decision
 
     def _find(self, address: Address) -> Decision | _Program:
         """Return what was prepared for an address: one lookup, but for those that carry another."""
@@ -244,12 +270,19 @@ class _Program:
 
     steps: tuple[_Step, ...]
     otherwise: Decision
+    plain_by_route: list[Decision | None] = field(default_factory=list, compare=False)
 
     def run(self, strict: int, broad: int) -> Decision:
         for step in self.steps:
             if step.mask & (broad if step.broadly else strict):
                 return step.decision
         return self.otherwise
+
+    def remember(self, route: int, decision: Decision) -> None:
+        """Keep a plain allow for the gate."""
+        while len(self.plain_by_route) <= route:
+            self.plain_by_route.append(None)
+        self.plain_by_route[route] = decision
 
 
 def _load_list(policy: Policy, name: str, source: ListFile) -> NetworkList:

@@ -477,7 +477,7 @@ def test_d9_an_apps_exception_propagates_and_nothing_is_added(tiny: Database, pe
         sent.append(message)
 
     with pytest.raises(ValueError, match="half way"):
-        asyncio.run(guarded(app, tiny)(scope_of(Request(peer=peer)), None, send))  # type: ignore[arg-type]
+        asyncio.run(guarded(app, tiny)(scope_of(Request(peer=peer)), None, send))
     assert [message["type"] for message in sent] == ["http.response.start"]
 
 
@@ -495,7 +495,7 @@ def test_d10_a_stream_is_not_held_back(tiny: Database) -> None:
         if message["type"] == "http.response.body" and message["body"]:
             steps.append(f"sent {len(steps) // 2}")
 
-    asyncio.run(guarded(app, tiny)(scope_of(Request(peer="89.160.20.112")), None, send))  # type: ignore[arg-type]
+    asyncio.run(guarded(app, tiny)(scope_of(Request(peer="89.160.20.112")), None, send))
     assert steps[:4] == ["made 0", "sent 0", "made 1", "sent 1"]
     assert len(steps) == 20_000
 

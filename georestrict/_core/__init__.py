@@ -12,6 +12,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from georestrict._core._gate import (
+    BY_FORWARDED_FOR,
+    BY_PATH,
+    BY_PEER,
+    NO_WAY,
+    PLAIN,
+    PLAIN_PRIVATE,
+    SLOW,
+)
 from georestrict._core._paint import Runs
 from georestrict._core._text import Columns, parse_network, strip_comment
 
@@ -40,6 +49,9 @@ else:
         from georestrict._core import _python as _core
 
 Answers = _core.Answers
+Current = _core.Current
+Gate = _core.Gate
+Passes = _core.Passes
 Table = _core.Table
 embedded_ipv4 = _core.embedded_ipv4
 grow = _core.grow
@@ -51,8 +63,18 @@ resolve = _core.resolve
 
 __all__ = [
     "BACKEND",
+    "BY_FORWARDED_FOR",
+    "BY_PATH",
+    "BY_PEER",
+    "NO_WAY",
+    "PLAIN",
+    "PLAIN_PRIVATE",
+    "SLOW",
     "Answers",
     "Columns",
+    "Current",
+    "Gate",
+    "Passes",
     "Runs",
     "Table",
     "embedded_ipv4",

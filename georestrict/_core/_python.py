@@ -1,5 +1,6 @@
 """The plain Python core under the names that the compiled one has."""
 
+from georestrict._core._gate import Current, Gate, Passes
 from georestrict._core._grow import grow
 from georestrict._core._paint import merge, relabel, resolve
 from georestrict._core._text import parse_address, parse_networks
@@ -7,6 +8,9 @@ from georestrict._core._trie import Answers, Table, embedded_ipv4
 
 __all__ = [
     "Answers",
+    "Current",
+    "Gate",
+    "Passes",
     "Table",
     "embedded_ipv4",
     "grow",

@@ -1,0 +1,202 @@
+"""The gate lets through only what the slow way lets through, and never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from georestrict import Database, Engine, asgi
+from georestrict.address import Peer, Strategy, TrustedHops, TrustedProxies
+from georestrict.asgi import GeoRestrictMiddleware, _request
+from georestrict.testing import tiny_database
+from tests.web import Recorder, Request, scope_of
+
+POLICY = {
+    "default": "allow",
+    "contact": "https://example.com/contact",
+    "rules": [
+        {"name": "health", "action": "allow", "paths": ["/healthz"]},
+        {"name": "admin", "action": "block", "countries": ["SE"], "paths": ["/admin/*"]},
+        {"name": "tor", "action": "block", "categories": ["tor"]},
+        {"name": "cn", "action": "block", "countries": ["CN"]},
+        {"name": "jp", "action": "warn", "countries": ["JP"]},
+    ],
+}
+TINY = tiny_database(
+    {"81.2.69.0/24": "GB", "175.16.199.0/24": "CN", "89.160.20.0/24": "SE", "2001:218::/32": "JP"},
+    {"81.2.69.200/32": "tor:high:Tor"},
+)
+ENGINE = Engine(POLICY, database=TINY)
+PROXIES = TrustedProxies("10.0.0.0/8", "fd00::/8")
+
+
+async def nothing(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    """An app."""
+
+
+def guarded(client: Strategy, **options: Any) -> GeoRestrictMiddleware:
+    return GeoRestrictMiddleware(nothing, engine=ENGINE, client=client, **options)
+
+
+ADDRESSES = st.sampled_from(
+    ["81.2.69.142", "175.16.199.1", "89.160.20.112", "81.2.69.200", "2001:218::1", "10.0.0.5", "fd00::7",
+     "::ffff:10.0.0.5", "::ffff:175.16.199.1", "2002:af10:c701::1", "64:ff9b::5102:458e", "127.0.0.1", "1.1.1.1",
+     "fe80::1%eth0", "unix:", "", "junk", "81.2.69.142:80"]
+)  # fmt: skip
+ENTRIES = ADDRESSES | st.sampled_from(
+    ["unknown", "_x", " 81.2.69.142 ", "[2001:218::1]:4", "\t10.1.1.1"]
+)
+NAMES = st.sampled_from(
+    [
+        b"x-forwarded-for",
+        b"X-Forwarded-For",
+        b"x_forwarded_for",
+        b"forwarded",
+        b"host",
+        b"x-real-ip",
+        b"",
+    ]
+)
+HEADERS = st.lists(
+    st.tuples(NAMES, st.lists(ENTRIES, max_size=5).map(lambda each: ",".join(each).encode()))
+)
+PATHS = st.sampled_from(
+    [("/", b"/"), ("/healthz", b"/healthz"), ("/admin/x", b"/admin/x"), ("/admin/x", b"/%61dmin/x"),
+     ("//admin/x", b"//admin/x"), ("/healthz", b"/x/../healthz"), ("/healthz", None), ("/é", "/é".encode())]
+)  # fmt: skip
+CLIENTS = st.one_of(
+    st.none(),
+    st.tuples(ADDRESSES, st.just(1)),
+    st.tuples(ADDRESSES, st.just(1)).map(list),
+    st.sampled_from([(), [], (None, 1), (b"81.2.69.142", 1), "81.2.69.142", 7]),
+)
+STRATEGIES: list[Strategy] = [
+    Peer(),
+    PROXIES,
+    TrustedProxies("10.0.0.0/8", unix=True),
+    TrustedHops(1),
+]
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    client=CLIENTS,
+    headers=HEADERS,
+    path=PATHS,
+    kind=st.sampled_from(["http", "websocket"]),
+    root=st.sampled_from(["", "/admin"]),
+    strategy=st.sampled_from(STRATEGIES),
+)
+def test_what_the_gate_lets_through_the_slow_way_lets_through(
+    client: Any, headers: Any, path: Any, kind: str, root: str, strategy: Strategy
+) -> None:
+    scope = scope_of(Request()) | {
+        "type": kind, "client": client, "headers": headers, "path": path[0], "raw_path": path[1], "root_path": root,
+    }  # fmt: skip
+    middleware = guarded(strategy)
+    for _ in range(2):  # the second time its route is known
+        admitted = middleware.admitted(dict(scope))
+        slow = middleware.judge(_request, dict(scope)).decision
+        assert admitted is None or (admitted is slow and slow.plain_allow)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "request_"),
+    [
+        (Peer(), Request(peer="81.2.69.142")),
+        (Peer(), Request(peer="81.2.69.142", headers=(("X-Forwarded-For", "175.16.199.1"),))),
+        (Peer(), Request(peer="89.160.20.112", target="/v1/models")),
+        (
+            PROXIES,
+            Request(peer="10.0.0.5", headers=(("X-Forwarded-For", "175.16.199.1, 81.2.69.142"),)),
+        ),
+        (PROXIES, Request(peer="fd00::5", headers=(("X-Forwarded-For", "81.2.69.142, 10.9.9.9"),))),
+    ],
+    ids=["peer", "peer with a claim", "by path", "behind a proxy", "behind two proxies"],
+)
+def test_the_gate_lets_plain_requests_through(strategy: Strategy, request_: Request) -> None:
+    middleware = guarded(strategy)
+    scope = scope_of(request_)
+    slow = middleware.judge(_request, dict(scope)).decision
+    assert middleware.admitted(scope) is slow
+
+
+@pytest.mark.parametrize(
+    ("strategy", "request_"),
+    [
+        (Peer(), Request(peer="175.16.199.1")),
+        (Peer(), Request(peer="2001:218::1")),
+        (Peer(), Request(peer="10.0.0.5")),
+        (Peer(), Request(peer="2002:5102:458e::1")),
+        (PROXIES, Request(peer="10.0.0.5")),
+        (PROXIES, Request(peer="10.0.0.5", headers=(("X-Forwarded-For", "10.1.1.1"),))),
+        (
+            TrustedHops(1),
+            Request(peer="81.2.69.142", headers=(("X-Forwarded-For", "81.2.69.142"),)),
+        ),
+    ],
+    ids=["blocked", "warned", "private", "carried", "no header", "all trusted", "another strategy"],
+)
+def test_everything_else_goes_the_slow_way(strategy: Strategy, request_: Request) -> None:
+    assert guarded(strategy).admitted(scope_of(request_)) is None
+
+
+@given(scope=st.dictionaries(
+    st.sampled_from(["type", "client", "headers", "path", "raw_path", "root_path"]),
+    st.one_of(st.none(), st.integers(), st.text(max_size=5), st.binary(max_size=5), st.lists(st.none(), max_size=3),
+              st.just("http"), st.tuples(ADDRESSES), st.just([(b"x-forwarded-for", None)]), st.just([(b"x-forwarded-for",)])),
+))  # fmt: skip
+@settings(max_examples=800, deadline=None)
+def test_no_scope_makes_the_gate_raise(scope: dict[str, Any]) -> None:
+    for strategy in STRATEGIES:
+        admitted = guarded(strategy).admitted(scope)
+        assert admitted is None or admitted.plain_allow
+
+
+def test_the_gate_returns_the_apps_own_awaitable() -> None:
+    middleware = guarded(Peer())
+    awaitable: Any = middleware(scope_of(Request()), None, None)
+    assert awaitable.cr_code is nothing.__code__
+    asyncio.run(awaitable)
+
+
+def test_servers_take_the_middleware_for_asgi_3() -> None:
+    assert inspect.iscoroutinefunction(guarded(Peer()).__call__)
+
+
+def test_a_reload_reaches_the_gate(tmp_path: Any) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("9.9.9.9\n")
+    engine = Engine(
+        {"default": "allow", "lists": {"l": {"path": str(listed)}},
+         "rules": [{"name": "l", "action": "block", "lists": ["l"]}]},
+        database=TINY,
+    )  # fmt: skip
+    middleware = GeoRestrictMiddleware(nothing, engine=engine)
+    assert middleware.admitted(scope_of(Request())) is not None
+    listed.write_text("81.2.69.142\n")
+    engine.reload()
+    assert middleware.admitted(scope_of(Request())) is None
+
+
+def test_the_routes_that_are_kept_are_bounded(tiny: Database) -> None:
+    app = Recorder()
+    engine = Engine(POLICY, database=tiny)
+    middleware = GeoRestrictMiddleware(app.asgi, engine=engine)
+    for number in range(3000):
+        middleware.judge(_request, scope_of(Request(peer="89.160.20.112", target=f"/{number}")))
+    assert 0 < len(engine.snapshot._paths.routes) <= 1024
+
+
+def test_annotate_leaves_the_decision_at_the_gate_too() -> None:
+    scope = scope_of(Request())
+    asyncio.run(guarded(Peer(), annotate=True)(scope, None, None))
+    assert scope["georestrict"].country == "GB"
+    plain = scope_of(Request())
+    asyncio.run(guarded(Peer())(plain, None, None))
+    assert "georestrict" not in plain

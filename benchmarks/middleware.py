@@ -63,10 +63,20 @@ class Empty:
 def direct(address: str) -> dict[str, Any]:
     """The scope of a client that connects by itself, as uvicorn makes it."""
     return {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
-        "scheme": "http", "path": "/v1/models", "raw_path": b"/v1/models", "query_string": b"", "root_path": "",
-        "headers": HEADERS, "client": (address, 40000), "server": ("127.0.0.1", 8000), "state": {},
-    }  # fmt: skip
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/v1/models",
+        "raw_path": b"/v1/models",
+        "query_string": b"",
+        "root_path": "",
+        "headers": HEADERS,
+        "client": (address, 40000),
+        "server": ("127.0.0.1", 8000),
+        "state": {},
+    }
 
 
 def proxied(address: str) -> dict[str, Any]:

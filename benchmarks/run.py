@@ -11,13 +11,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import lists, lookup  # noqa: E402 the path above comes first
+from benchmarks import lists, lookup, middleware  # noqa: E402 the path above comes first
 from benchmarks.common import RESULTS  # noqa: E402 likewise
 
 
 def main() -> None:
     """Measure, then write the README's figures from the result files."""
-    for question in (lookup, lists):
+    for question in (lookup, middleware, lists):
         question.main()
     readme = ROOT / "README.md"
     readme.write_text(spliced(readme.read_text(encoding="utf-8")), encoding="utf-8")
@@ -37,9 +37,19 @@ def _table(found: dict[str, dict[str, Any]]) -> str:
     for trace, said in (("hot", "1,000 hot addresses"), ("uniform", "1,000,000 uniform addresses")):
         ours, peer = (lookups[trace]["net_ns"][name] for name in ("georestrict", "iptocc"))
         rows.append(f"| one lookup, {said} | {ours:.0f} ns | iptocc (Rust): {peer:.0f} ns |")
-    listed, plain = (lists["request"][name]["median_ns"] / 1000 for name in ("with", "without"))
+    added = found["middleware"]["added"]
+    for name, said in (
+        ("direct", "direct"),
+        ("20 path rules", "20 path rules"),
+        ("proxied", "behind a proxy, 12 headers"),
+    ):
+        rows.append(
+            f"| added to an allowed request, {said} | {added[name]['added_ns']:.0f} ns "
+            f"| a middleware that does nothing: {added['empty']['added_ns']:.0f} ns |"
+        )
+    listed, plain = (lists["request"][name]["median_ns"] for name in ("with", "without"))
     rows.append(
-        f"| one ASGI request, 100,000 listed networks | {listed:.1f} µs | no list: {plain:.1f} µs |"
+        f"| one ASGI request, 100,000 listed networks | {listed:.0f} ns | no list: {plain:.0f} ns |"
     )
     listed, plain = (lists["start_seconds"][name] for name in ("with", "without"))
     rows.append(f"| start, 100,000 listed networks | {listed:.2f} s | no list: {plain:.2f} s |")

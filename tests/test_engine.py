@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -1030,3 +1031,42 @@ def test_a_text_of_a_subclass_of_str_is_text() -> None:
     database = tiny_database({"81.2.69.0/24": "GB"})
     assert database.country(Text("81.2.69.142")) == "GB"
     assert database.lookup(Text("81.2.69.142")).country == "GB"
+
+
+def test_p3_a_request_during_a_reload_is_decided_by_the_old_snapshot_or_the_new_one(
+    tmp_path: Path,
+) -> None:
+    """The list and the rule that blocks by it change together; no request sees one without the other."""
+    policy, listed = tmp_path / "policy.toml", tmp_path / "list.txt"
+
+    def write(name: str, address: str) -> None:
+        listed.write_text(f"{address}\n")
+        policy.write_text(
+            f'default = "allow"\n[lists.l]\npath = "list.txt"\n'
+            f'[[rules]]\nname = "{name}"\naction = "block"\nlists = ["l"]\n'
+        )
+
+    states = {"old": "81.2.69.1", "new": "81.2.69.2"}
+    write("old", states["old"])
+    engine = Engine(policy, database=tiny_database({"81.2.69.0/24": "GB"}))
+    seen: Counter[tuple[str, str | None]] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            snapshot = engine.snapshot
+            rules = [snapshot.decide(address, "/", None).rule for address in states.values()]
+            assert rules in (["old", None], [None, "new"])
+            decision = engine.decide(states["old"])
+            seen["old", decision.rule] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        for number in range(40):
+            name = ("new", "old")[number % 2]
+            write(name, states[name])
+            engine.reload()
+        stop.set()
+        for done in asking:
+            done.result()
+    assert set(seen) == {("old", "old"), ("old", None)}

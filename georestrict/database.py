@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ from georestrict._core import Answers, Table, embedded_ipv4, grow, parse_address
 from georestrict.errors import DatabaseError, FormatError
 from georestrict.layers import Layer, paint
 from georestrict.networks import Category, Confidence
+from georestrict.sources import Batch
 from georestrict.sources.packed import PackedRanges
 from georestrict.special import LOOKED_THROUGH, is_private
 from georestrict.table import Image
@@ -211,16 +212,7 @@ class Database:
         Raises:
             FormatError: if the table does not hold what the recorded ranges say.
         """
-        layers = [
-            Layer(
-                name,
-                (
-                    ("", row._replace(value=row.value.partition(" ")[2]))
-                    for row in self._origin(name)
-                ),
-            )
-            for name in ("country", "network")
-        ]
+        layers = [Layer(name, self._recorded(name)) for name in ("country", "network")]
         painting = paint(*layers)
         known = {tuple(described): number for number, described in enumerate(self._described)}
         try:
@@ -236,6 +228,11 @@ class Database:
                 )
         if grow(*derived)[0].tobytes() != bytes(self._image.section("cells")):
             raise FormatError(f"{self._image.name}: the cells are not those that the ranges give")
+
+    def _recorded(self, layer: str) -> Iterator[tuple[str, Batch]]:
+        """The recorded ranges of a layer, each with what its source said."""
+        for batch in self._origin(layer).batches():
+            yield "", batch._replace(values=[value.partition(" ")[2] for value in batch.values])
 
     def _origin(self, layer: str) -> PackedRanges:
         origin = self._origins.get(layer)

@@ -7,12 +7,13 @@ combination of status, country and network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from georestrict import countries, special
-from georestrict._core import Columns, Runs, merge, relabel, resolve
-from georestrict.sources import Row, packed
+from georestrict._core import Columns, Runs, merge, relabel, resolve, spans
+from georestrict.sources import Batch, packed
 
 _VERSIONS = (4, 6)
 _HIDING = tuple("" if meaning == "reachable" else meaning for meaning in special.MEANINGS)
@@ -27,24 +28,41 @@ class Painting(NamedTuple):
 
 
 class Layer:
-    """The rows of one layer, resolved: where they overlap, the winner stays."""
+    """The rows of one layer, resolved: where they overlap, the winner stays.
 
-    def __init__(self, name: str, rows: Iterable[tuple[str, Row]]) -> None:
+    Each row keeps a number of its own, so that a piece of the result tells which row it came from.
+    """
+
+    def __init__(self, name: str, batches: Iterable[tuple[str, Batch]]) -> None:
         self.name = name
         self.values = [""]  # what the runs' values mean; 0: nothing
+        self._origins: list[str] = []  # what the pieces' origins mean: source and value
         self._counts: dict[tuple[str, int], int] = {}
-        self._rows = [*rows]
-        labels, numbers = [0], {"": 0}
+        numbers = {"": 0}
         columns = {version: Columns.empty() for version in _VERSIONS}
-        for number, (source, row) in enumerate(self._rows, 1):
-            columns[row.version].append_native(row.version, row.first, row.last, number)
-            label = numbers.setdefault(row.value, len(numbers))
-            if label == len(self.values):
-                self.values.append(row.value)
-            labels.append(label)
-            self._counts[source, row.version] = self._counts.get((source, row.version), 0) + 1
-        self._pieces = {version: resolve(columns[version]) for version in _VERSIONS}
-        self.runs = {version: relabel(self._pieces[version], labels) for version in _VERSIONS}
+        labels = {version: array("I", [0]) for version in _VERSIONS}
+        self._origin_of = {version: array("I", [0]) for version in _VERSIONS}
+        self._line_of = {version: array("I", [0]) for version in _VERSIONS}
+        for source, (version, rows, values) in batches:
+            for value in values:
+                if numbers.setdefault(value, len(numbers)) == len(self.values):
+                    self.values.append(value)
+            label = [numbers[value] for value in values]
+            labels[version].extend(map(label.__getitem__, rows.value))
+            offset = len(self._origins)
+            self._origins += [f"{source} {value}" for value in values]
+            self._origin_of[version].extend(offset + value for value in rows.value)
+            self._line_of[version].extend(rows.line)
+            for column, more in zip(columns[version], rows, strict=True):
+                column.extend(more)
+            key = source, version
+            self._counts[key] = self._counts.get(key, 0) + len(rows.value)
+        self._pieces: dict[int, Runs] = {}
+        self.runs: dict[int, Runs] = {}
+        for version in _VERSIONS:
+            own_numbers = array("I", range(1, len(labels[version])))
+            self._pieces[version] = resolve(columns[version]._replace(value=own_numbers))
+            self.runs[version] = relabel(self._pieces[version], labels[version])
 
     def counts(self, source: str) -> list[int]:
         """Return how many IPv4 and how many IPv6 rows a source gave."""
@@ -52,17 +70,15 @@ class Layer:
 
     def origin(self) -> bytes:
         """Return, packed, which row of which source each piece came from."""
-        return packed.encode(row for version in _VERSIONS for row in self._origin(version))
+        return packed.encode(self._origin(version) for version in _VERSIONS)
 
-    def _origin(self, version: int) -> Iterator[Row]:
-        pieces = self._pieces[version]
-        shift = 96 if version == 4 else 0
-        starts = [start >> shift for start in pieces.starts()]
-        ends = [*starts[1:], 1 << (128 - shift)]
-        for first, end, number in zip(starts, ends, pieces.value, strict=True):
-            if number:
-                source, row = self._rows[number - 1]
-                yield Row(version, first, end - 1, f"{source} {row.value}", row.line)
+    def _origin(self, version: int) -> Batch:
+        pieces = spans(self._pieces[version])
+        columns = pieces._replace(
+            value=array("I", map(self._origin_of[version].__getitem__, pieces.value)),
+            line=array("I", map(self._line_of[version].__getitem__, pieces.value)),
+        )
+        return Batch(version, columns, self._origins)
 
 
 def paint(country: Layer, network: Layer) -> Painting:

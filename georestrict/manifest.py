@@ -22,7 +22,7 @@ from georestrict._core import grow
 from georestrict.errors import ConfigurationError
 from georestrict.layers import Layer, paint
 from georestrict.networks import Category, Confidence
-from georestrict.sources import READERS, Row
+from georestrict.sources import READERS, Batch, read_batches
 from georestrict.table import image
 from georestrict.tomlfile import read_bytes, read_toml
 
@@ -82,21 +82,19 @@ class Manifest:
             ConfigurationError: if a file is missing or its checksum is not the stated one.
             FormatError: if a file is not of its format.
         """
-        layers = {name: Layer(name, self._rows(name)) for name in LAYERS}
+        layers = {name: Layer(name, self._batches(name)) for name in LAYERS}
         return encode(layers, self.sources, built or datetime.now(UTC))
 
-    def _rows(self, layer: str) -> Iterator[tuple[str, Row]]:
+    def _batches(self, layer: str) -> Iterator[tuple[str, Batch]]:
         for source in self.sources:
             if source.layer == layer:
                 path = self.folder / source.path
                 self._check(source, path)
-                good: set[str] = set()
-                for row in READERS[source.format](path):
-                    value = row.value or source.value or ""
-                    if value not in good:
-                        _check_value(value, layer, f"source {source.name!r}: {path}:{row.line}")
-                        good.add(value)
-                    yield source.name, row._replace(value=value)
+                for batch in read_batches(source.format, path):
+                    values = [value or source.value or "" for value in batch.values]
+                    for value in values:
+                        _check_value(value, layer, f"source {source.name!r}: {path}")
+                    yield source.name, batch._replace(values=values)
 
     def _check(self, source: Source, path: Path) -> None:
         found = hashlib.sha256(read_bytes(path, f"source {source.name!r}")).hexdigest()

@@ -9,7 +9,7 @@ from georestrict._core import parse_network
 from georestrict.database import Database
 from georestrict.layers import Layer
 from georestrict.manifest import LAYERS, Source, encode
-from georestrict.sources import Row
+from georestrict.sources import Row, gathered
 from georestrict.table import Image
 
 _DATE = date(2026, 1, 1)
@@ -42,12 +42,15 @@ def tiny_database(
         )
         for layer in LAYERS
     ]
-    layers = {layer: Layer(layer, _rows(layer, given[layer])) for layer in LAYERS}
+    layers = {
+        layer: Layer(layer, ((layer, batch) for batch in gathered(_rows(given[layer]))))
+        for layer in LAYERS
+    }
     data = encode(layers, sources, datetime(2026, 1, 1, tzinfo=UTC))
     return Database(Image(memoryview(data), "tiny"))
 
 
-def _rows(layer: str, ranges: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+def _rows(ranges: Mapping[str, str]) -> Iterator[Row]:
     for line, (text, value) in enumerate(ranges.items(), 1):
         version, first, last = parse_network(text)
-        yield layer, Row(version, first, last, value, line)
+        yield Row(version, first, last, value, line)

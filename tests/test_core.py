@@ -286,3 +286,83 @@ def test_both_cores_read_any_list_alike(lines: list[str]) -> None:
     text = "\n".join(lines).encode()
     results = [core.parse_networks(text) for core in CORES]
     assert all(result == results[0] for result in results)
+
+
+def disjoint(version: int) -> st.SearchStrategy[list[tuple[int, int, int, int]]]:
+    """Sorted ranges that do not overlap, with values and lines."""
+    top = (1 << WIDTHS[version]) - 1
+    ends = st.sets(
+        st.integers(0, top) | st.integers(0, 40) | st.integers(top - 40, top), max_size=20
+    )
+    return ends.map(sorted).flatmap(
+        lambda found: st.tuples(
+            *(
+                st.tuples(
+                    st.just(low), st.just(high), st.integers(0, 300), st.integers(0, 1 << 32 - 1)
+                )
+                for low, high in zip(found[::2], found[1::2], strict=False)
+            )
+        ).map(list)
+    )
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_packed_rows_come_back_as_they_were_from_both_cores(
+    version: int, data: st.DataObject
+) -> None:
+    rows = data.draw(disjoint(version))
+    if data.draw(st.booleans()):
+        rows = data.draw(st.sampled_from([rows, [(0, (1 << WIDTHS[version]) - 1, 7, 9)]]))
+    columns = Columns.empty()
+    for first, last, value, line in rows:
+        columns.append_native(version, first, last, value, line)
+    packed = [core.pack(columns, version, 0, len(rows)) for core in CORES]
+    assert all(result == packed[0] for result in packed)
+    for core in CORES:
+        assert core.unpack(packed[0], version, rows[0][0] if rows else 0) == columns
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(data=st.data())
+@settings(max_examples=600, deadline=None)
+def test_damaged_packed_rows_are_an_error_in_both_cores_or_the_same_rows(
+    version: int, data: st.DataObject
+) -> None:
+    columns = Columns.empty()
+    rows = data.draw(disjoint(version))
+    for first, last, value, line in rows:
+        columns.append_native(version, first, last, value, line)
+    damaged = bytearray(CORES[0].pack(columns, version, 0, len(rows)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(damaged))) if data.draw(st.booleans()) else len(damaged)
+    results = []
+    for core in CORES:
+        try:
+            results.append(core.unpack(bytes(damaged[:cut]), version, rows[0][0] if rows else 0))
+        except ValueError:
+            results.append(None)
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[(5, 9), (9, 12)], [(5, 9), (2, 3)], [(9, 5)]],
+    ids=["overlap", "disorder", "backwards"],
+)
+def test_rows_that_overlap_cannot_be_packed(core: Any, rows: list[tuple[int, int]]) -> None:
+    columns = Columns.empty()
+    for first, last in rows:
+        columns.append_native(4, first, last, 1)
+    with pytest.raises(ValueError, match="overlaps"):
+        core.pack(columns, 4, 0, len(rows))
+
+
+@given(rows=ranges(6))
+@settings(max_examples=100, deadline=None)
+def test_runs_as_ranges_are_the_runs_again(rows: list[Range]) -> None:
+    for core in CORES:
+        runs = core.resolve(columns_of(6, rows))
+        assert core.resolve(core.spans(runs)) == runs

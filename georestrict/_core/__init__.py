@@ -56,10 +56,13 @@ Table = _core.Table
 embedded_ipv4 = _core.embedded_ipv4
 grow = _core.grow
 merge = _core.merge
+pack = _core.pack
 parse_address = _core.parse_address
 parse_networks = _core.parse_networks
 relabel = _core.relabel
 resolve = _core.resolve
+spans = _core.spans
+unpack = _core.unpack
 
 __all__ = [
     "BACKEND",
@@ -80,10 +83,13 @@ __all__ = [
     "embedded_ipv4",
     "grow",
     "merge",
+    "pack",
     "parse_address",
     "parse_network",
     "parse_networks",
     "relabel",
     "resolve",
+    "spans",
     "strip_comment",
+    "unpack",
 ]

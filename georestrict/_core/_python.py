@@ -2,6 +2,7 @@
 
 from georestrict._core._gate import Current, Gate, Passes
 from georestrict._core._grow import grow
+from georestrict._core._pack import pack, spans, unpack
 from georestrict._core._paint import merge, relabel, resolve
 from georestrict._core._text import parse_address, parse_networks
 from georestrict._core._trie import Answers, Table, embedded_ipv4
@@ -15,8 +16,11 @@ __all__ = [
     "embedded_ipv4",
     "grow",
     "merge",
+    "pack",
     "parse_address",
     "parse_networks",
     "relabel",
     "resolve",
+    "spans",
+    "unpack",
 ]

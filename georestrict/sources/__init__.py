@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from georestrict.sources import networks, packed, tor_geoip
-from georestrict.sources.row import Row
+from georestrict.sources.row import Batch, Row, gathered
 
 #: File formats that a manifest may name.
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -19,4 +19,10 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "tor-geoip": tor_geoip.read,
 }
 
-__all__ = ["READERS", "Row"]
+
+def read_batches(form: str, path: Path) -> list[Batch]:
+    """Return all rows of a file, as columns."""
+    return packed.read_batches(path) if form == "packed" else gathered(READERS[form](path))
+
+
+__all__ = ["READERS", "Batch", "Row", "gathered", "read_batches"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import count
 from urllib.parse import unquote_to_bytes
 
 _DECODINGS = 3
@@ -50,9 +51,10 @@ class PathPatterns:
             else:
                 self._exact[pattern] = self._exact.get(pattern, 0) | bit
         self._all = (1 << len(patterns)) - 1
-        #: The masks of each route: of all paths that match the same patterns.
-        self.masks: list[tuple[int, int]] = []
+        # A route is all paths that match the same patterns. Threads may number the same one at
+        # once, so numbers come from a counter: two routes never get the same.
         self._numbers: dict[tuple[int, int], int] = {}
+        self._next_number = count()
         #: The routes of paths seen lately that were sent just as the app sees them; bounded.
         self.routes: dict[str, int] = {}
         self._deepest = max((stem.count("/") for stem in self._below), default=0)
@@ -62,10 +64,9 @@ class PathPatterns:
         masks = self.match(path, raw)
         number = self._numbers.get(masks)
         if number is None:
-            if len(self.masks) == _MOST_ROUTES:
+            if len(self._numbers) >= _MOST_ROUTES:
                 return None, masks
-            self.masks.append(masks)
-            number = self._numbers[masks] = len(self.masks) - 1
+            number = self._numbers.setdefault(masks, next(self._next_number))
         if len(path) <= _LONGEST_KEPT and path.isascii() and path.encode() == raw:
             if len(self.routes) >= _MOST_KEPT:
                 self.routes.clear()

@@ -80,7 +80,7 @@ class GeoRestrictMiddleware(Guard, Gate):
 
 def _request(scope: Scope) -> Request:
     """Read what is decided on from a scope."""
-    headers = scope["headers"]
+    headers = scope.get("headers") or ()  # ASGI: optional
     if not isinstance(headers, list | tuple):  # an iterator would be used up
         headers = scope["headers"] = [*headers]
     path, raw_path = _paths(scope)
@@ -122,7 +122,7 @@ def _paths(scope: Scope) -> tuple[str, bytes | None]:
 def _accept(scope: Scope) -> str | None:
     """The request's ``Accept``; None as well where the server's headers are malformed."""
     try:
-        values = [value for name, value in scope["headers"] if name.lower() == b"accept"]
+        values = [value for name, value in scope.get("headers") or () if name.lower() == b"accept"]
         return b",".join(values).decode("latin-1") if values else None
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

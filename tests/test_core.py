@@ -366,3 +366,34 @@ def test_runs_as_ranges_are_the_runs_again(rows: list[Range]) -> None:
     for core in CORES:
         runs = core.resolve(columns_of(6, rows))
         assert core.resolve(core.spans(runs)) == runs
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("gap", [1, 56, 128, 129])
+def test_a_row_never_begins_past_the_last_address(core: Any, version: int, gap: int) -> None:
+    top = (1 << WIDTHS[version]) - 1
+    one_row = bytes([1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 2])
+    assert core.unpack(one_row, version, top).value == array("I", [0])
+    with pytest.raises(ValueError, match=r"row|range|gap"):
+        core.unpack(
+            bytes(
+                [
+                    1,
+                    3 if gap > 127 else 2,
+                    1,
+                    1,
+                    1,
+                    1,
+                    *([gap & 127 | 128, 1] if gap > 127 else [gap]),
+                    0,
+                    0,
+                    0,
+                    0,
+                    2,
+                ]
+            ),
+            version,
+            top,
+        )
+    with pytest.raises(ValueError, match="version"):
+        core.unpack(one_row, 5, 0)

@@ -169,6 +169,36 @@ def test_servers_take_the_middleware_for_asgi_3() -> None:
     assert inspect.iscoroutinefunction(guarded(Peer()).__call__)
 
 
+@pytest.mark.parametrize("headers", [None, (), []])
+def test_a_scope_without_headers_is_decided_alike(headers: Any) -> None:
+    scope = scope_of(Request()) | {"headers": headers}
+    middleware = guarded(Peer())
+    assert middleware.admitted(dict(scope)) is middleware.judge(_request, dict(scope)).decision
+    del scope["headers"]
+    assert middleware.admitted(dict(scope)) is middleware.judge(_request, dict(scope)).decision
+
+
+def test_an_odd_root_path_goes_the_slow_way() -> None:
+    class Root:
+        def __bool__(self) -> bool:
+            raise RuntimeError("asked")
+
+    middleware = guarded(Peer())
+    scope = scope_of(Request(peer="89.160.20.112", target="/v1/models"))
+    middleware.judge(_request, dict(scope))
+    assert middleware.admitted(scope) is not None
+    assert middleware.admitted(scope | {"root_path": Root()}) is None
+
+
+def test_a_gate_is_opened_with_what_makes_sense() -> None:
+    middleware = guarded(Peer())
+    with pytest.raises(ValueError, match="no way 9"):
+        middleware.open_gate(nothing, nothing, ENGINE.current, False, 9, ())
+    with pytest.raises((TypeError, ValueError)):
+        middleware.open_gate(nothing, nothing, ENGINE.current, False, 2, [None])  # type: ignore[list-item]
+    assert middleware.admitted(scope_of(Request())) is not None
+
+
 def test_a_reload_reaches_the_gate(tmp_path: Any) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("9.9.9.9\n")

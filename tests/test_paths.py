@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import example, given, settings
@@ -415,3 +419,30 @@ def test_a_hostile_path_against_many_stars_comes_to_an_end(pattern: str, path: s
     strict, broad = PathPatterns([pattern]).match(path, None)
     assert strict & ~broad == 0
     assert (strict, broad) == PathPatterns([pattern]).match(path, path.encode())
+
+
+def test_threads_never_give_two_routes_the_same_number() -> None:
+    """The switch between threads is forced at every line of the numbering."""
+    for _ in range(60):
+        patterns = PathPatterns([f"/{number}/*" for number in range(8)])
+        start = threading.Barrier(8)
+
+        def number_them(
+            first: int, patterns: PathPatterns = patterns, start: threading.Barrier = start
+        ) -> dict[str, int | None]:
+            def switch(*_: object) -> object:
+                time.sleep(0)
+                return switch
+
+            sys.settrace(switch)  # type: ignore[arg-type]
+            start.wait()
+            paths = [f"/{(first + step) % 8}/x" for step in range(8)]
+            try:
+                return {path: patterns.route(path, path.encode())[0] for path in paths}
+            finally:
+                sys.settrace(None)
+
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(number_them, range(8)))
+        assert all(numbers == found[0] for numbers in found)
+        assert len(set(found[0].values())) == 8

@@ -3,7 +3,7 @@
 What a request costs is its call path, not the lookup. So the gate is the app that the server calls:
 it reads the peer, looks its class up, and, when that is plainly allowed, returns the app's own
 awaitable. Everything else, whatever is odd or rare, goes the slow way, which decides the same and
-tells it. The gate never decides anything else than the slow way would.
+tells it. For a scope that ASGI allows, the gate never decides otherwise than the slow way would.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Passes:
             raise ValueError("there must be one mark and one decision for each class")
         self.table, self.marks, self.decisions = table, marks, tuple(decisions)
         self.by_path, self.routes = tuple(by_path), routes
+        if not all(known is None or type(known) is list for known in self.by_path):
+            raise TypeError("what is known by path is a list for each class, or None")
 
 
 class Current:
@@ -70,6 +72,8 @@ class Gate:
         trusted: Sequence[Span],
     ) -> None:
         """Set everything that a request needs; until then, and with ``NO_WAY``, all goes slow."""
+        if way not in (NO_WAY, BY_PEER, BY_FORWARDED_FOR):
+            raise ValueError(f"there is no way {way}")
         self._app, self._slow, self._current = app, slow, current
         self._annotate, self._way, self._trusted = annotate, way, tuple(trusted)
 
@@ -133,10 +137,15 @@ class Gate:
 def _by_path(passes: Passes, number: int, scope: dict[str, Any]) -> Any:
     """Return the plain allow for a path that was seen before, sent just as the app sees it."""
     path, raw = scope.get("path"), scope.get("raw_path")
-    if scope.get("root_path") or type(path) is not str or type(raw) is not bytes:
+    root = scope.get("root_path")
+    if root is not None and (type(root) is not str or root):
+        return None
+    if type(path) is not str or type(raw) is not bytes:
         return None
     if not path.isascii() or path.encode() != raw:
         return None
     route = passes.routes.get(path)
     known = passes.by_path[number]
-    return None if route is None or known is None or route >= len(known) else known[route]
+    if route is None or known is None or not 0 <= route < len(known):
+        return None
+    return known[route]

@@ -59,6 +59,8 @@ def pack(columns: Columns, version: int, start: int, stop: int) -> bytes:
 
 def unpack(data: bytes, version: int, first: int) -> Columns:
     """Return the rows of a chunk whose first address is ``first``."""
+    if version not in _WIDTHS:
+        raise ValueError(f"IP version {version}")
     try:
         return _unpack(data, version, first)
     except (IndexError, StopIteration, OverflowError) as error:

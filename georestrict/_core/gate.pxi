@@ -37,13 +37,16 @@ cdef class Passes:
     cdef dict routes
 
     def __cinit__(self, Table table not None, bytes marks not None, decisions, by_path, dict routes not None):
-        if not (len(marks) == len(decisions) == len(by_path) == table.classes):
+        self.decisions = tuple(decisions)
+        self.by_path = tuple(by_path)
+        if not (len(marks) == len(self.decisions) == len(self.by_path) == table.classes):
             raise ValueError("there must be one mark and one decision for each class")
+        for known in self.by_path:
+            if known is not None and not PyList_CheckExact(known):
+                raise TypeError("what is known by path is a list for each class, or None")
         self.table = table
         self.held_marks = marks
         self.marks = self.held_marks
-        self.decisions = tuple(decisions)
-        self.by_path = tuple(by_path)
         self.routes = routes
 
 
@@ -105,19 +108,28 @@ cdef class Gate:
 
     def open_gate(self, app, slow, Current current not None, bint annotate, int way, trusted):
         """Set everything that a request needs; until then, and with ``NO_WAY``, all goes slow."""
-        cdef Span_ *spans = <Span_ *>calloc(len(trusted) + 1, sizeof(Span_))
+        cdef tuple given = tuple(trusted)
         cdef Py_ssize_t i
+        cdef Span_ *spans
+        if way not in (NO_WAY, BY_PEER, BY_FORWARDED_FOR):
+            raise ValueError(f"there is no way {way}")
+        spans = <Span_ *>calloc(len(given) + 1, sizeof(Span_))
         if spans == NULL:
             raise MemoryError
-        for i, (version, first, last) in enumerate(trusted):
-            spans[i].version = version
-            spans[i].first_high = first >> 64
-            spans[i].first_low = first & 0xFFFFFFFFFFFFFFFF
-            spans[i].last_high = last >> 64
-            spans[i].last_low = last & 0xFFFFFFFFFFFFFFFF
+        try:
+            for i in range(len(given)):
+                version, first, last = given[i]
+                spans[i].version = version
+                spans[i].first_high = first >> 64
+                spans[i].first_low = first & 0xFFFFFFFFFFFFFFFF
+                spans[i].last_high = last >> 64
+                spans[i].last_low = last & 0xFFFFFFFFFFFFFFFF
+        except BaseException:
+            free(spans)
+            raise
         free(self.trusted)
         self.trusted = spans
-        self.trusted_count = len(trusted)
+        self.trusted_count = len(given)
         self.app = app
         self.slow = slow
         self.current = current
@@ -251,27 +263,32 @@ cdef class Gate:
 
 cdef object _by_path(Passes passes, uint32_t number, object scope):
     """The plain allow for a path that was seen before, sent just as the app sees it; or None."""
-    cdef PyObject *path = PyDict_GetItem(scope, "path")
-    cdef PyObject *raw = PyDict_GetItem(scope, "raw_path")
-    cdef PyObject *root = PyDict_GetItem(scope, "root_path")
     cdef PyObject *route
     cdef Py_ssize_t length, place
-    if root != NULL and <object>root:
+    path = _item(scope, "path")  # owned: whatever runs meanwhile cannot take them away
+    raw = _item(scope, "raw_path")
+    root = _item(scope, "root_path")
+    if root is not None and (not PyUnicode_CheckExact(root) or PyUnicode_GET_LENGTH(root)):
         return None
-    if path == NULL or raw == NULL or not PyUnicode_CheckExact(<object>path) or not PyBytes_CheckExact(<object>raw):
+    if not PyUnicode_CheckExact(path) or not PyBytes_CheckExact(raw):
         return None
-    if not PyUnicode_IS_COMPACT_ASCII(<object>path):
+    if not PyUnicode_IS_COMPACT_ASCII(path):
         return None
-    length = PyUnicode_GET_LENGTH(<object>path)
-    if PyBytes_GET_SIZE(<object>raw) != length:
+    length = PyUnicode_GET_LENGTH(path)
+    if PyBytes_GET_SIZE(raw) != length:
         return None
-    if memcmp(PyUnicode_1BYTE_DATA(<object>path), PyBytes_AS_STRING(<object>raw), length) != 0:
+    if memcmp(PyUnicode_1BYTE_DATA(path), PyBytes_AS_STRING(raw), length) != 0:
         return None
-    route = PyDict_GetItem(passes.routes, <object>path)
+    route = PyDict_GetItem(passes.routes, path)
     if route == NULL:
         return None
     known = <object>PyTuple_GET_ITEM(passes.by_path, number)
     place = <object>route
-    if known is None or place >= PyList_GET_SIZE(known):
+    if known is None or place < 0 or place >= PyList_GET_SIZE(known):
         return None
     return <object>PyList_GET_ITEM(known, place)
+
+
+cdef inline object _item(object scope, object key):
+    cdef PyObject *found = PyDict_GetItem(scope, key)
+    return None if found == NULL else <object>found

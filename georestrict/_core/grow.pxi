@@ -251,6 +251,7 @@ cdef _RunWriter _read_runs(runs):
     cdef const uint32_t[:] value = runs.value
     cdef _RunWriter out = _RunWriter()
     cdef Py_ssize_t i
+    _check_runs(runs)
     out.reserve(high.shape[0] + 1)
     for i in range(high.shape[0]):
         if value[i] >= VALUE_LIMIT:

@@ -63,6 +63,7 @@ def spans(runs):
     cdef _Growing out = _Growing()
     cdef Range row
     cdef Py_ssize_t i, count = value.shape[0]
+    _check_runs(runs)
     row.line = 0
     for i in range(count):
         if value[i] == 0:
@@ -100,6 +101,10 @@ def pack(columns, int version, Py_ssize_t start, Py_ssize_t stop):
     cdef int64_t step, previous_line = 0
     cdef uint8_t *memory
     cdef int i
+    if not (first_low.shape[0] == last_high.shape[0] == last_low.shape[0] == line.shape[0] == first_high.shape[0] == value.shape[0]):
+        raise ValueError("the columns are not equally long")
+    if version != 4 and version != 6:
+        raise ValueError(f"IP version {version}")
     if not 0 <= start <= stop <= value.shape[0]:
         raise IndexError(f"rows {start} to {stop} of {value.shape[0]}")
     memory = <uint8_t *>malloc(5 * room)
@@ -180,6 +185,8 @@ def unpack(bytes data not None, int version, first):
     cdef int64_t line = 0
     cdef _Growing out = _Growing()
     cdef Range row
+    if version != 4 and version != 6:
+        raise ValueError(f"IP version {version}")
     part[5].at = data
     part[5].end = part[5].at + len(data)
     if not _take(&part[5], &count) or count.high or count.low > <uint64_t>len(data):
@@ -207,7 +214,7 @@ def unpack(bytes data not None, int version, first):
         if number.low:
             if not _take(&part[0], &mantissa):
                 raise ValueError(f"row {i} ends too early")
-            if not _add_odd(&at, mantissa, <uint32_t>number.low - 1):
+            if (i and not at.high and not at.low) or not _add_odd(&at, mantissa, <uint32_t>number.low - 1, False):
                 raise ValueError(f"row {i} begins past the last address")
         elif i and not at.high and not at.low:
             raise ValueError(f"row {i} begins past the last address")
@@ -219,7 +226,7 @@ def unpack(bytes data not None, int version, first):
         if exponent.low == 128:  # all of IPv6: last is the last address already
             if at.high or at.low or mantissa.high or mantissa.low:
                 raise ValueError(f"row {i} ends past the last address")
-        elif not _add_odd(&last, mantissa, <uint32_t>exponent.low):
+        elif not _add_odd(&last, mantissa, <uint32_t>exponent.low, True):
             raise ValueError(f"row {i} ends past the last address")
         if _less(last, at) or (width == 32 and (last.high or last.low >> 32 or at.high or at.low >> 32)):
             raise ValueError(f"row {i} ends past the last address")
@@ -241,8 +248,11 @@ def unpack(bytes data not None, int version, first):
     return out.columns()
 
 
-cdef inline bint _add_odd(Wide *value, Wide half, uint32_t zeros) noexcept nogil:
-    """Add ``(2 * half + 1) << zeros``; False if that is past 128 bits."""
+cdef inline bint _add_odd(Wide *value, Wide half, uint32_t zeros, bint from_minus_one) noexcept nogil:
+    """Add ``(2 * half + 1) << zeros``; False if that is past 128 bits.
+
+    All ones may stand for -1, the address before the first.
+    """
     cdef Wide odd, sum
     if half.high >> 63:
         return False
@@ -252,7 +262,7 @@ cdef inline bint _add_odd(Wide *value, Wide half, uint32_t zeros) noexcept nogil
         return False
     odd = _up(odd, zeros)
     sum = _plus(value[0], odd)
-    if _less(sum, odd) and not (value.high == ~<uint64_t>0 and value.low == ~<uint64_t>0):
+    if _less(sum, odd) and not (from_minus_one and value.high == ~<uint64_t>0 and value.low == ~<uint64_t>0):
         return False
     value[0] = sum
     return True

@@ -130,6 +130,8 @@ def resolve(columns):
     cdef const uint64_t[:] last_high = columns.last_high, last_low = columns.last_low
     cdef const uint32_t[:] value = columns.value
     cdef Py_ssize_t count = first_high.shape[0], i
+    if not (first_low.shape[0] == last_high.shape[0] == last_low.shape[0] == value.shape[0] == count):
+        raise ValueError("the columns are not equally long")
     if count >= 0xFFFFFFFF:
         raise OverflowError("a layer holds at most 2**32 - 2 ranges")
     cdef _RunWriter out = _RunWriter()
@@ -196,6 +198,13 @@ cdef int _sweep(const Span *spans, Py_ssize_t count, uint32_t *heap, _RunWriter 
     return 0
 
 
+cdef int _check_runs(runs) except -1:
+    """Refuse runs that do not cover the space, or whose columns are not equally long."""
+    if not len(runs.high) == len(runs.low) == len(runs.value) or not len(runs.value):
+        raise ValueError("runs must cover the whole space, in columns equally long")
+    return 0
+
+
 def merge(left, right):
     """Lay one layer of runs over another; see the twin in ``_paint.py``."""
     cdef const uint64_t[:] a_high = left.high, a_low = left.low
@@ -205,6 +214,8 @@ def merge(left, right):
     cdef uint64_t high = 0, low = 0
     cdef _RunWriter out = _RunWriter()
     cdef _PairIds ids = _PairIds()
+    _check_runs(left)
+    _check_runs(right)
     with nogil:
         while True:
             out.put(high, low, ids.id_of((<uint64_t>a_value[a] << 32) | b_value[b]))
@@ -294,6 +305,7 @@ def relabel(runs, labels):
     cdef const uint32_t[:] table = array("I", labels)
     cdef Py_ssize_t i, known = table.shape[0]
     cdef _RunWriter out = _RunWriter()
+    _check_runs(runs)
     for i in range(value.shape[0]):
         if value[i] >= known:
             raise IndexError(f"value {value[i]} has no label")

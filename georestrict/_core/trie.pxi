@@ -170,10 +170,10 @@ cdef class Answers:
     cdef const uint8_t *looked_through
 
     def __cinit__(self, Table table not None, objects, missed, bytes looked_through not None):
-        if not (len(objects) == len(looked_through) == table.classes):
+        self.objects = tuple(objects)
+        if not (len(self.objects) == len(looked_through) == table.classes):
             raise ValueError("there must be one answer for each class")
         self.table = table
-        self.objects = tuple(objects)
         self.missed = missed
         self.marks = looked_through
         self.looked_through = self.marks

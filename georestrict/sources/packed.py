@@ -102,6 +102,8 @@ class PackedRanges:
             header = json.loads(line)
             self.values: list[str] = [_checked(value) for value in header["values"]]
             for version, first, length in header["chunks"]:
+                if type(version) is not int or type(length) is not int:
+                    raise TypeError(f"a chunk of IP version {version!r}, {length!r} bytes long")
                 if version not in _SHIFTS or length < 0:
                     raise ValueError(f"a chunk of IP version {version!r}, {length!r} bytes long")
                 self._chunks.append(_Chunk(version, int(first, 16), offset, length))

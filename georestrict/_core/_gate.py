@@ -75,7 +75,8 @@ class Gate:
         if way not in (NO_WAY, BY_PEER, BY_FORWARDED_FOR):
             raise ValueError(f"there is no way {way}")
         self._app, self._slow, self._current = app, slow, current
-        self._annotate, self._way, self._trusted = annotate, way, tuple(trusted)
+        self._trusted = tuple((version, first, last) for version, first, last in trusted)
+        self._annotate, self._way = annotate, way
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         """Return the awaitable that serves one connection."""

@@ -32,6 +32,8 @@ class BuildCore(build_ext):
             if REQUIRED:
                 raise
             Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            if self.editable_mode:  # the sources themselves are what is installed
+                (ROOT / self.get_ext_filename(extension.name)).unlink(missing_ok=True)
             extension.optional = True  # what setuptools may miss when it copies results
             print(f"georestrict: the core was not compiled ({error}); plain Python will serve")
 

@@ -6,35 +6,26 @@ class, and each class its decision, or a short program where the decision depend
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
 
-from georestrict._core import (
-    BY_PATH,
-    PLAIN,
-    PLAIN_PRIVATE,
-    SLOW,
-    Answers,
-    Columns,
-    Passes,
-    Runs,
-    Table,
-    grow,
-    merge,
-    parse_network,
-    relabel,
-    resolve,
-)
+from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Answers, Passes
 from georestrict.database import Database, Location, Match, Status, number_of, number_of_ip
 from georestrict.decision import Code, Decision, Reason
-from georestrict.errors import ConfigurationError, FormatError
+from georestrict.lists import (
+    Label,
+    ListLabel,
+    RuleLabel,
+    holding,
+    load_list,
+    paint_lists,
+    parsed_networks,
+)
 from georestrict.networks import ANONYMOUS
 from georestrict.paths import PathPatterns
-from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
-from georestrict.sources.networks import NetworkList, parse
-from georestrict.tomlfile import read_bytes
+from georestrict.policy import Action, Fallback, Policy, Rule
+from georestrict.sources.networks import NetworkList
 
 Address = str | IPv4Address | IPv6Address
 
@@ -45,17 +36,17 @@ class Snapshot:
     def __init__(self, policy: Policy, database: Database) -> None:
         self.policy, self.database = policy, database
         self._lists = {
-            name: _load_list(policy, name, source) for name, source in policy.lists.items()
+            name: load_list(policy, name, source) for name, source in policy.lists.items()
         }
-        members: list[tuple[_Label, NetworkList]] = [
-            *((_ListLabel(name), networks) for name, networks in self._lists.items()),
+        members: list[tuple[Label, NetworkList]] = [
+            *((ListLabel(name), networks) for name, networks in self._lists.items()),
             *(
-                (_RuleLabel(rule.name), _parse_networks(rule.networks))
+                (RuleLabel(rule.name), parsed_networks(rule.networks))
                 for rule in policy.rules
                 if rule.networks
             ),
         ]
-        self._table, self._classes = _paint(database, members)
+        self._table, self._classes = paint_lists(database, members)
         patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
         self._paths = PathPatterns(patterns)
         self._masks = {
@@ -122,7 +113,7 @@ class Snapshot:
         inner = self._inner(*number)
         if inner is not None:
             labels |= self._classes[inner][1]
-        names = frozenset(label.name for label in labels if isinstance(label, _ListLabel))
+        names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
         return replace(location, lists=names) if names else location
 
     def list_matches(self, address: Address) -> tuple[Match, ...]:
@@ -141,7 +132,7 @@ class Snapshot:
                 source = str(self.policy.lists[name].path)
                 found += (
                     Match("list", name, first, last, source, line)
-                    for first, last, line in _holding(columns, version, value)
+                    for first, last, line in holding(columns, version, value)
                 )
         return tuple(found)
 
@@ -165,9 +156,9 @@ class Snapshot:
             entry = self._pairs[outer, inner] = self._entry(self.database.classes[base], labels)
         return entry
 
-    def _entry(self, location: Location, labels: frozenset[_Label]) -> Decision | _Program:
+    def _entry(self, location: Location, labels: frozenset[Label]) -> Decision | _Program:
         """Evaluate the policy for one class: the first rule that matches decides."""
-        names = frozenset(label.name for label in labels if isinstance(label, _ListLabel))
+        names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
         if names:
             location = replace(location, lists=names)
         steps: list[_Step] = []
@@ -203,28 +194,11 @@ class Snapshot:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _ListLabel:
-    """An address is in a named list of the policy."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _RuleLabel:
-    """An address is in the networks of a rule."""
-
-    name: str
-
-
-_Label = _ListLabel | _RuleLabel
-
-
-def _matches(rule: Rule, location: Location, labels: frozenset[_Label]) -> bool:
+def _matches(rule: Rule, location: Location, labels: frozenset[Label]) -> bool:
     """Whether every word of a rule about where from matches a class."""
     if rule.countries and location.country not in rule.countries:
         return False
-    if rule.networks and _RuleLabel(rule.name) not in labels:
+    if rule.networks and RuleLabel(rule.name) not in labels:
         return False
     if rule.lists and not any(name in location.lists for name in rule.lists):
         return False
@@ -283,67 +257,3 @@ class _Program:
         while len(self.plain_by_route) <= route:
             self.plain_by_route.append(None)
         self.plain_by_route[route] = decision
-
-
-def _load_list(policy: Policy, name: str, source: ListFile) -> NetworkList:
-    place = f"{policy.place}: lists.{name}.path"
-    data = read_bytes(source.path, place)
-    try:
-        networks = parse(data, str(source.path))
-    except FormatError as error:
-        raise ConfigurationError(f"{place}: {error}") from error
-    if not len(networks) and not source.allow_empty:
-        raise ConfigurationError(
-            f"{place}: {source.path} has no networks, so its rules would match nothing; "
-            f"fill it, or set allow_empty = true under [lists.{name}]"
-        )
-    return networks
-
-
-def _parse_networks(texts: Iterable[str]) -> NetworkList:
-    networks = NetworkList(Columns.empty(), Columns.empty())
-    for text in texts:
-        version, first, last = parse_network(text)
-        columns = networks.ipv4 if version == 4 else networks.ipv6
-        columns.append_native(version, first, last, 1)
-    return networks
-
-
-def _paint(
-    database: Database, members: Sequence[tuple[_Label, NetworkList]]
-) -> tuple[Table, list[tuple[int, frozenset[_Label]]]]:
-    """Lay lists over the database's runs.
-
-    Return a table, and what each of its classes means: a class of the database, and the labels
-    that hold there.
-    """
-    nothing: frozenset[_Label] = frozenset()
-    if not members:
-        return database.table, [(number, nothing) for number in range(len(database.classes))]
-    classes: dict[tuple[int, frozenset[_Label]], int] = {}
-    painted: list[Runs] = []
-    for version in (4, 6):
-        above: Runs = resolve(Columns.empty())
-        meanings = [nothing]
-        for label, networks in members:
-            columns = networks.ipv4 if version == 4 else networks.ipv6
-            above, pairs = merge(above, resolve(columns))
-            meanings = [
-                meanings[left] | {label} if right else meanings[left] for left, right in pairs
-            ]
-        runs, pairs = merge(database.table.runs(version), above)
-        numbers = [
-            classes.setdefault((left, meanings[right]), len(classes)) for left, right in pairs
-        ]
-        painted.append(relabel(runs, numbers))
-    cells, root4, root6 = grow(*painted)
-    return Table(cells, root4, root6, len(classes)), list(classes)
-
-
-def _holding(columns: Columns, version: int, value: int) -> Iterable[tuple[Any, Any, int]]:
-    """Yield the ends and the line of every range that holds an address."""
-    kind, shift = (IPv4Address, 96) if version == 4 else (IPv6Address, 0)
-    for first_high, first_low, last_high, last_low, _, line in zip(*columns, strict=True):
-        first, last = (first_high << 64 | first_low) >> shift, (last_high << 64 | last_low) >> shift
-        if first <= value <= last:
-            yield kind(first), kind(last), line

@@ -28,9 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "paths": set(),
     "policy": {"errors", "_core", "countries", "networks", "paths", "tomlfile"},
     "decision": {"database", "policy"},
+    "lists": {"errors", "tomlfile", "_core", "sources", "database", "policy"},
     "snapshot": {
-        "errors", "tomlfile", "_core", "networks", "sources", "database", "paths", "policy",
-        "decision",
+        "_core", "networks", "sources", "database", "paths", "policy", "decision", "lists",
     },
     "engine": {"errors", "_core", "database", "policy", "decision", "snapshot"},
     "response": {"countries", "policy", "decision"},

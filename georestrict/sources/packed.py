@@ -65,7 +65,10 @@ def encode(batches: Iterable[Batch]) -> bytes:
     chunks: list[bytes] = []
     index: list[tuple[int, str, int]] = []
     values: list[str] = []
-    for version, columns, values in batches:  # noqa: B007 they share the values
+    for version, columns, shared in batches:
+        if values and shared != values:
+            raise ValueError("the batches have different lists of values")
+        values = shared
         for start in range(0, len(columns.value), _CHUNK_ROWS):
             stop = min(start + _CHUNK_ROWS, len(columns.value))
             chunk = zlib.compress(pack(columns, version, start, stop), 9)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from georestrict._core import BY_FORWARDED_FOR, BY_PEER, NO_WAY, Gate
-from georestrict.address import UNIX_PEER, Peer, TrustedProxies
+from georestrict._core import AsgiGate
+from georestrict.address import UNIX_PEER
 from georestrict.guard import Guard, Request
 from georestrict.policy import Action
 from georestrict.response import WARNING_HEADER, Response, blocked, warning
@@ -21,7 +21,7 @@ _POLICY_VIOLATION = 1008  # WebSocket close code, RFC 6455 §7.4.1
 _WARNING_NAME = WARNING_HEADER.lower().encode()
 
 
-class GeoRestrictMiddleware(Guard, Gate):
+class GeoRestrictMiddleware(Guard, AsgiGate):
     """Enforce a policy on an ASGI app.
 
     The options are those of :class:`georestrict.guard.Guard`; ``identify`` and ``attributes`` get
@@ -40,16 +40,10 @@ class GeoRestrictMiddleware(Guard, Gate):
         coroutine function. Servers that ask what ``__call__`` is (uvicorn) look at the instance, so
         there it is one.
         """
-        if type(self.client) is Peer:
-            self._open(BY_PEER)
-        elif type(self.client) is TrustedProxies:
-            self._open(BY_FORWARDED_FOR, self.client.spans)
-        else:
-            self._open(NO_WAY)
+        self.open_gate(
+            self.app, self.guarded, self.engine.current, self.annotate, *self.way_in()
+        )
         self.__dict__["__call__"] = self.guarded
-
-    def _open(self, way: int, trusted: Sequence[tuple[int, int, int]] = ()) -> None:
-        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, way, trusted)
 
     async def guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide about one connection, whatever it is."""

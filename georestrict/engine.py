@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from georestrict._core import Current
+from georestrict._core import Current, Tally
 from georestrict.database import Database, Location, Match
 from georestrict.decision import Decision
 from georestrict.errors import ConfigurationError
@@ -53,7 +53,8 @@ class Engine:
         self._given = policy, database
         self._clock = clock
         self._reloading = threading.Lock()
-        self.snapshot = _build(policy, database)
+        self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
+        self.snapshot = self._build()
         self.current = Current(self.snapshot.passes)  # what the ASGI gate reads
         _tell_start(self.snapshot)
 
@@ -124,6 +125,15 @@ class Engine:
         """
         return self.snapshot.decide(address, path, raw_path)
 
+    @property
+    def counts(self) -> dict[Decision, int]:
+        """How many requests got each decision from the middlewares of this engine, since its start.
+
+        Exact, reloads included; what ``decide`` answers is not counted.
+        """
+        tallies = tuple(self._tallies.values())
+        return {tally.decision: tally.count for tally in tallies if tally.count}
+
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the policy's lists that hold it."""
         return self.snapshot.lookup(address)
@@ -139,27 +149,25 @@ class Engine:
         raised and what was in force stays so.
         """
         with self._reloading:  # so that an older state never replaces a newer one
-            self.snapshot = _build(*self._given)
+            self.snapshot = self._build()
             self.current.passes = self.snapshot.passes
+
+    def _build(self) -> Snapshot:
+        policy, database = self._given
+        if isinstance(policy, str | Path):
+            policy = Policy.load(policy)
+        elif not isinstance(policy, Policy):
+            policy = Policy.from_mapping(policy)
+        if database is None or isinstance(database, str | Path):
+            database = Database.open(database)
+        if not isinstance(database, Database):
+            raise ConfigurationError(
+                f"database is {database!r}, must be a Database, the path of an image, or None"
+            )
+        return Snapshot(policy, database, self._tallies)
 
     def __repr__(self) -> str:
         return f"Engine({self.policy.place!r}, {self.database!r})"
-
-
-def _build(
-    policy: Policy | str | Path | Mapping[str, Any], database: Database | str | Path | None
-) -> Snapshot:
-    if isinstance(policy, str | Path):
-        policy = Policy.load(policy)
-    elif not isinstance(policy, Policy):
-        policy = Policy.from_mapping(policy)
-    if database is None or isinstance(database, str | Path):
-        database = Database.open(database)
-    if not isinstance(database, Database):
-        raise ConfigurationError(
-            f"database is {database!r}, must be a Database, the path of an image, or None"
-        )
-    return Snapshot(policy, database)
 
 
 def _tell_start(snapshot: Snapshot) -> None:

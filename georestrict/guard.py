@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from georestrict.address import FAILED, ClientAddress, Headers, Strategy, checked_strategy
+from georestrict._core import BY_FORWARDED_FOR, BY_PEER, NO_WAY
+from georestrict.address import (
+    FAILED,
+    ClientAddress,
+    Headers,
+    Peer,
+    Strategy,
+    TrustedProxies,
+    checked_strategy,
+)
 from georestrict.database import Database
 from georestrict.decision import Decision
 from georestrict.engine import Engine
@@ -88,8 +97,16 @@ class Guard:
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
 
+    def way_in(self) -> tuple[int, Sequence[tuple[int, int, int]]]:
+        """Return how the gate may find the client by itself, and whom it may trust."""
+        if type(self.client) is Peer:
+            return BY_PEER, ()
+        if type(self.client) is TrustedProxies:
+            return BY_FORWARDED_FOR, self.client.spans
+        return NO_WAY, ()
+
     def judge(self, read: Callable[[Any], Request], where: Any) -> Judgement:
-        """Read a request and decide about it.
+        """Read a request, decide about it, and count that.
 
         A defect of ours, of a strategy or of the server blocks the request, and says so in the log.
         """
@@ -98,17 +115,11 @@ class Guard:
             request = read(where)
             path = request.path
             client = self.client.resolve(request.peer, request.headers)
-            decision = self.engine.decide(
-                client.address,
-                path=path,
-                raw_path=request.raw_path,
-                method=request.method,
-                protocol=request.protocol,
-                headers=request.headers,
-            )
+            tally = self.engine.snapshot.tally(client.address, path, request.raw_path)
         except Exception:
             logger.exception("deciding failed; the request is refused")
-            decision = self.engine.snapshot.failure
+            tally = self.engine.snapshot.failure
+        tally.add()
         if client.address is None:
             self.observer.unresolved(client)
-        return Judgement(decision, client, path)
+        return Judgement(tally.decision, client, path)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Answers, Passes
+from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Answers, Passes, Tally
 from georestrict.database import Database, Location, Match, Status, number_of, number_of_ip
 from georestrict.decision import Code, Decision, Reason
 from georestrict.lists import (
@@ -33,8 +33,11 @@ Address = str | IPv4Address | IPv6Address
 class Snapshot:
     """One policy with its lists over one database: everything that a decision needs."""
 
-    def __init__(self, policy: Policy, database: Database) -> None:
+    def __init__(
+        self, policy: Policy, database: Database, tallies: dict[Decision, Tally] | None = None
+    ) -> None:
         self.policy, self.database = policy, database
+        self._tallies = {} if tallies is None else tallies
         self._lists = {
             name: load_list(policy, name, source) for name, source in policy.lists.items()
         }
@@ -64,39 +67,46 @@ class Snapshot:
         self._entries, self._unresolved = entries, unresolved
         self._at = Answers(self._table, entries, unresolved, bytes(len(entries))).at
         self.passes = self._passes(entries)
-        self._pairs: dict[tuple[int, int | None], Decision | _Program] = {}
+        self._pairs: dict[tuple[int, int | None], Tally | _Program] = {}
         self.failure = self._enforced(Action.BLOCK, Reason.ERROR, None, Location())
 
-    def _passes(self, entries: Sequence[Decision | _Program | None]) -> Passes:
+    def _passes(self, entries: Sequence[Tally | _Program | None]) -> Passes:
         """Return what the gate may let through without asking: plain allows.
 
         A private peer may be a proxy that nobody declared, which only its headers tell.
         """
         marks = bytearray()
-        by_path: list[list[Decision | None] | None] = []
+        tallies: list[Tally | None] = []
+        by_path: list[list[Tally | None] | None] = []
         for entry, (number, _) in zip(entries, self._classes, strict=True):
             private = self.database.classes[number].status is Status.PRIVATE
-            if isinstance(entry, Decision) and entry.plain_allow:
+            if isinstance(entry, Tally) and entry.decision.plain_allow:
                 marks.append(PLAIN_PRIVATE if private else PLAIN)
             else:
                 marks.append(BY_PATH if isinstance(entry, _Program) and not private else SLOW)
+            tallies.append(entry if isinstance(entry, Tally) else None)
             by_path.append(entry.plain_by_route if isinstance(entry, _Program) else None)
-        return Passes(self._table, bytes(marks), entries, by_path, self._paths.routes)
+        return Passes(self._table, bytes(marks), tallies, by_path, self._paths.routes)
 
     def decide(self, address: Address | None, path: str, raw_path: bytes | None) -> Decision:
         """Return the decision for an address and a path."""
-        entry = self._unresolved if address is None else self._find(address)
-        if isinstance(entry, Decision):
-            return entry
-        route, masks = self._paths.route(path, raw_path)
-        decision = entry.run(*masks)
-        if route is not None and decision.plain_allow:
-            entry.remember(route, decision)
+        decision: Decision = self.tally(address, path, raw_path).decision
         return decision
 
-    def _find(self, address: Address) -> Decision | _Program:
+    def tally(self, address: Address | None, path: str, raw_path: bytes | None) -> Tally:
+        """Return the decision for an address and a path, with its count."""
+        entry = self._unresolved if address is None else self._find(address)
+        if isinstance(entry, Tally):
+            return entry
+        route, masks = self._paths.route(path, raw_path)
+        tally = entry.run(*masks)
+        if route is not None and tally.decision.plain_allow:
+            entry.remember(route, tally)
+        return tally
+
+    def _find(self, address: Address) -> Tally | _Program:
         """Return what was prepared for an address: one lookup, but for those that carry another."""
-        entry: Decision | _Program | None
+        entry: Tally | _Program | None
         if isinstance(address, str):
             entry = self._at(address)
         else:
@@ -141,7 +151,7 @@ class Snapshot:
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
 
-    def _look_through(self, address: Address) -> Decision | _Program:
+    def _look_through(self, address: Address) -> Tally | _Program:
         """Decide for an address that carries another: its country, and the lists of both."""
         number = number_of(address)
         if number is None:
@@ -156,7 +166,7 @@ class Snapshot:
             entry = self._pairs[outer, inner] = self._entry(self.database.classes[base], labels)
         return entry
 
-    def _entry(self, location: Location, labels: frozenset[Label]) -> Decision | _Program:
+    def _entry(self, location: Location, labels: frozenset[Label]) -> Tally | _Program:
         """Evaluate the policy for one class: the first rule that matches decides."""
         names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
         if names:
@@ -165,15 +175,15 @@ class Snapshot:
         for rule in self.policy.rules:
             if not _matches(rule, location, labels):
                 continue
-            decision = self._enforced(rule.action, _reason(rule), rule, location)
+            tally = self._enforced(rule.action, _reason(rule), rule, location)
             if not rule.paths:
                 break
-            steps.append(_Step(self._masks[rule.name], rule.action is Action.BLOCK, decision))
+            steps.append(_Step(self._masks[rule.name], rule.action is Action.BLOCK, tally))
         else:
-            decision = self._without_rule(location)
-        return _Program(tuple(steps), decision) if steps else decision
+            tally = self._without_rule(location)
+        return _Program(tuple(steps), tally) if steps else tally
 
-    def _without_rule(self, location: Location) -> Decision:
+    def _without_rule(self, location: Location) -> Tally:
         if location.status is Status.KNOWN:
             return self._enforced(self.policy.default, Reason.DEFAULT, None, location)
         action = self.policy.fallback[Fallback(location.status.value)]
@@ -181,9 +191,9 @@ class Snapshot:
 
     def _enforced(
         self, action: Action, reason: Reason, rule: Rule | None, location: Location
-    ) -> Decision:
+    ) -> Tally:
         dry_run = self.policy.dry_run
-        return Decision(
+        decision = Decision(
             action=Action.ALLOW if dry_run else action,
             reason=reason,
             rule=rule.name if rule else None,
@@ -192,6 +202,7 @@ class Snapshot:
             would=action if dry_run else None,
             location=location,
         )
+        return self._tallies.setdefault(decision, Tally(decision))
 
 
 def _matches(rule: Rule, location: Location, labels: frozenset[Label]) -> bool:
@@ -235,7 +246,7 @@ class _Step:
 
     mask: int
     broadly: bool
-    decision: Decision
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,17 +254,17 @@ class _Program:
     """For a class whose decision depends on the path: the rules to try, then what stands."""
 
     steps: tuple[_Step, ...]
-    otherwise: Decision
-    plain_by_route: list[Decision | None] = field(default_factory=list, compare=False)
+    otherwise: Tally
+    plain_by_route: list[Tally | None] = field(default_factory=list, compare=False)
 
-    def run(self, strict: int, broad: int) -> Decision:
+    def run(self, strict: int, broad: int) -> Tally:
         for step in self.steps:
             if step.mask & (broad if step.broadly else strict):
-                return step.decision
+                return step.tally
         return self.otherwise
 
-    def remember(self, route: int, decision: Decision) -> None:
+    def remember(self, route: int, tally: Tally) -> None:
         """Keep a plain allow for the gate."""
         while len(self.plain_by_route) <= route:
             self.plain_by_route.append(None)
-        self.plain_by_route[route] = decision
+        self.plain_by_route[route] = tally

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from georestrict._core import WsgiGate
 from georestrict.address import UNIX_PEER
 from georestrict.guard import Guard, Request
 from georestrict.policy import Action
@@ -17,7 +18,7 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 _REASONS = {403: "Forbidden", 503: "Service Unavailable"}
 
 
-class GeoRestrictMiddleware(Guard):
+class GeoRestrictMiddleware(Guard, WsgiGate):
     """Enforce a policy on a WSGI app.
 
     The options are those of :class:`georestrict.guard.Guard`; ``identify`` and ``attributes`` get
@@ -29,8 +30,12 @@ class GeoRestrictMiddleware(Guard):
 
     app: App
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Decide about one request."""
+    def ready(self) -> None:
+        """Open the gate: a plainly allowed request is let through by the compiled core."""
+        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, *self.way_in())
+
+    def guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Decide about one request, whatever it is."""
         decision, client, path = self.judge(_request, environ)
         if decision.plain_allow:
             if self.annotate:

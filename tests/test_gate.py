@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from georestrict import Database, Engine, asgi
+from georestrict import Database, Engine, asgi, wsgi
 from georestrict.address import Peer, Strategy, TrustedHops, TrustedProxies
 from georestrict.asgi import GeoRestrictMiddleware, _request
 from georestrict.testing import tiny_database
-from tests.web import Recorder, Request, scope_of
+from tests.web import Recorder, Request, environ_of, run_asgi, scope_of
 
 POLICY = {
     "default": "allow",
@@ -41,6 +42,15 @@ async def nothing(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> 
 
 def guarded(client: Strategy, **options: Any) -> GeoRestrictMiddleware:
     return GeoRestrictMiddleware(nothing, engine=ENGINE, client=client, **options)
+
+
+def nothing_wsgi(environ: wsgi.Environ, start_response: wsgi.StartResponse) -> list[bytes]:
+    start_response("204 No Content", [])
+    return []
+
+
+def guarded_wsgi(client: Strategy, **options: Any) -> wsgi.GeoRestrictMiddleware:
+    return wsgi.GeoRestrictMiddleware(nothing_wsgi, engine=ENGINE, client=client, **options)
 
 
 ADDRESSES = st.sampled_from(
@@ -105,6 +115,43 @@ def test_what_the_gate_lets_through_the_slow_way_lets_through(
         assert admitted is None or (admitted is slow and slow.plain_allow)
 
 
+ENVIRON_NAMES = st.sampled_from(
+    ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_HOST", "X_FORWARDED_FOR"]
+)
+ENVIRON_PATHS = st.sampled_from(
+    [("/", "/"), ("/healthz", "/healthz?x=/admin/x"), ("/admin/x", "/admin/x"), ("/admin/x", "/%61dmin/x"),
+     ("/admin/x", "/admin/xy"), ("//admin/x", "//admin/x"), ("/healthz", "/x/../healthz"), ("/healthz", None),
+     ("", ""), ("/healthz", ""), ("/healthz", "http://h/healthz"), ("/a?b", "/a?b"), ("/Ã©", "/%C3%A9"), ("/é", "/é")]
+)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    peer=ADDRESSES | st.sampled_from([None, 7, "None", b"81.2.69.142"]),
+    headers=st.dictionaries(ENVIRON_NAMES, st.lists(ENTRIES | st.just("é"), max_size=70).map(",".join)),
+    path=ENVIRON_PATHS,
+    key=st.sampled_from(["RAW_URI", "REQUEST_URI"]),
+    root=st.sampled_from(["", "/admin", None]),
+    strategy=st.sampled_from(STRATEGIES),
+)  # fmt: skip
+def test_what_the_wsgi_gate_lets_through_the_slow_way_lets_through(
+    peer: Any, headers: dict[str, str], path: Any, key: str, root: str | None, strategy: Strategy
+) -> None:
+    environ = environ_of(Request()) | headers | {"PATH_INFO": path[0]}
+    for name, value in {"REMOTE_ADDR": peer, "SCRIPT_NAME": root}.items():
+        environ[name] = value
+        if value is None:
+            del environ[name]
+    del environ["RAW_URI"]
+    if path[1] is not None:
+        environ[key] = path[1]
+    middleware = guarded_wsgi(strategy)
+    for _ in range(2):  # the second time its route is known
+        admitted = middleware.admitted(dict(environ))
+        slow = middleware.judge(wsgi._request, dict(environ)).decision
+        assert admitted is None or (admitted is slow and slow.plain_allow)
+
+
 @pytest.mark.parametrize(
     ("strategy", "request_"),
     [
@@ -124,6 +171,10 @@ def test_the_gate_lets_plain_requests_through(strategy: Strategy, request_: Requ
     scope = scope_of(request_)
     slow = middleware.judge(_request, dict(scope)).decision
     assert middleware.admitted(scope) is slow
+    beside = guarded_wsgi(strategy)
+    environ = environ_of(request_)
+    assert beside.judge(wsgi._request, dict(environ)).decision is slow
+    assert beside.admitted(environ) is slow
 
 
 @pytest.mark.parametrize(
@@ -144,6 +195,7 @@ def test_the_gate_lets_plain_requests_through(strategy: Strategy, request_: Requ
 )
 def test_everything_else_goes_the_slow_way(strategy: Strategy, request_: Request) -> None:
     assert guarded(strategy).admitted(scope_of(request_)) is None
+    assert guarded_wsgi(strategy).admitted(environ_of(request_)) is None
 
 
 @given(scope=st.dictionaries(
@@ -155,6 +207,17 @@ def test_everything_else_goes_the_slow_way(strategy: Strategy, request_: Request
 def test_no_scope_makes_the_gate_raise(scope: dict[str, Any]) -> None:
     for strategy in STRATEGIES:
         admitted = guarded(strategy).admitted(scope)
+        assert admitted is None or admitted.plain_allow
+
+
+@given(environ=st.dictionaries(
+    st.sampled_from(["REMOTE_ADDR", "HTTP_X_FORWARDED_FOR", "PATH_INFO", "SCRIPT_NAME", "RAW_URI", "REQUEST_URI"]),
+    st.one_of(st.none(), st.integers(), st.text(max_size=5), st.binary(max_size=5), ADDRESSES),
+))  # fmt: skip
+@settings(max_examples=800, deadline=None)
+def test_no_environ_makes_the_gate_raise(environ: dict[str, Any]) -> None:
+    for strategy in STRATEGIES:
+        admitted = guarded_wsgi(strategy).admitted(environ)
         assert admitted is None or admitted.plain_allow
 
 
@@ -223,7 +286,62 @@ def test_the_routes_that_are_kept_are_bounded(tiny: Database) -> None:
     assert 0 < len(engine.snapshot._paths.routes) <= 1024
 
 
+def test_every_request_is_counted_once_at_the_gate_and_on_the_slow_way(tiny: Database) -> None:
+    engine = Engine(POLICY, database=tiny)
+    app = Recorder()
+    first = GeoRestrictMiddleware(app.asgi, engine=engine)
+    second = wsgi.GeoRestrictMiddleware(app.wsgi, engine=engine, client=PROXIES)
+    sent = {
+        "81.2.69.142": 5,
+        "175.16.199.1": 3,
+        "2001:218::1": 2,
+        "89.160.20.112": 4,
+        "10.0.0.9": 1,
+    }
+    for peer, times in sent.items():
+        for _ in range(times):
+            run_asgi(first, scope_of(Request(peer=peer)))
+            chain = (("X-Forwarded-For", peer),)
+            [
+                *second(
+                    environ_of(Request(peer="10.0.0.5", headers=chain)),
+                    lambda *_: lambda data: None,
+                )
+            ]
+        engine.reload()  # the counts go on
+    engine.decide("81.2.69.142")  # asking is not a request
+    told: dict[tuple[str, str | None], int] = {}
+    for decision, count in engine.counts.items():
+        key = decision.reason.value, decision.country
+        told[key] = told.get(key, 0) + count
+    assert told == {
+        ("default", "GB"): 10, ("country", "CN"): 6, ("country", "JP"): 4, ("default", "SE"): 8,
+        ("private", None): 1, ("unresolved", None): 1,
+    }  # fmt: skip
+
+
+def test_counts_are_exact_under_threads(tiny: Database) -> None:
+    engine = Engine(POLICY, database=tiny)
+    middleware = wsgi.GeoRestrictMiddleware(nothing_wsgi, engine=engine)
+    plain, blocked = (environ_of(Request(peer=peer)) for peer in ("81.2.69.142", "175.16.199.1"))
+
+    def serve() -> None:
+        for _ in range(2000):
+            for environ in (plain, blocked):
+                middleware(dict(environ), lambda *_: lambda data: None)
+
+    threads = [threading.Thread(target=serve) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(engine.counts.values()) == [16_000, 16_000]
+
+
 def test_annotate_leaves_the_decision_at_the_gate_too() -> None:
+    environ = environ_of(Request())
+    guarded_wsgi(Peer(), annotate=True)(environ, lambda *_: lambda data: None)
+    assert environ["georestrict"].country == "GB"
     scope = scope_of(Request())
     asyncio.run(guarded(Peer(), annotate=True)(scope, None, None))
     assert scope["georestrict"].country == "GB"

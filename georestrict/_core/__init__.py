@@ -49,10 +49,12 @@ else:
         from georestrict._core import _python as _core
 
 Answers = _core.Answers
+AsgiGate = _core.AsgiGate
 Current = _core.Current
-Gate = _core.Gate
 Passes = _core.Passes
 Table = _core.Table
+Tally = _core.Tally
+WsgiGate = _core.WsgiGate
 embedded_ipv4 = _core.embedded_ipv4
 grow = _core.grow
 merge = _core.merge
@@ -74,12 +76,14 @@ __all__ = [
     "PLAIN_PRIVATE",
     "SLOW",
     "Answers",
+    "AsgiGate",
     "Columns",
     "Current",
-    "Gate",
     "Passes",
     "Runs",
     "Table",
+    "Tally",
+    "WsgiGate",
     "embedded_ipv4",
     "grow",
     "merge",

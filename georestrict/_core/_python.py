@@ -1,6 +1,6 @@
 """The plain Python core under the names that the compiled one has."""
 
-from georestrict._core._gate import Current, Gate, Passes
+from georestrict._core._gate import AsgiGate, Current, Passes, Tally, WsgiGate
 from georestrict._core._grow import grow
 from georestrict._core._pack import pack, spans, unpack
 from georestrict._core._paint import merge, relabel, resolve
@@ -9,10 +9,12 @@ from georestrict._core._trie import Answers, Table, embedded_ipv4
 
 __all__ = [
     "Answers",
+    "AsgiGate",
     "Current",
-    "Gate",
     "Passes",
     "Table",
+    "Tally",
+    "WsgiGate",
     "embedded_ipv4",
     "grow",
     "merge",

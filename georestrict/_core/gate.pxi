@@ -1,4 +1,4 @@
-# The gate: the way of a plainly allowed ASGI request. The twin of _gate.py, where it is told.
+# The gate: the way of a plainly allowed request. The twin of _gate.py, where it is told.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_CheckExact, PyDict_GetItem
@@ -26,21 +26,38 @@ cdef struct Span_:
     uint64_t last_low
 
 
+cdef class Tally:
+    """A decision, and how many requests got it. See the twin."""
+
+    cdef readonly object decision
+    cdef readonly uint64_t count
+
+    def __cinit__(self, decision):
+        self.decision = decision
+
+    def add(self):
+        """Count one request."""
+        self.count += 1
+
+
 cdef class Passes:
-    """What the gate needs of a snapshot: a mark and a decision for each class. See the twin."""
+    """What the gate needs of a snapshot: a mark and a tally for each class. See the twin."""
 
     cdef Table table
     cdef bytes held_marks
     cdef const uint8_t *marks
-    cdef tuple decisions
+    cdef tuple tallies
     cdef tuple by_path
     cdef dict routes
 
-    def __cinit__(self, Table table not None, bytes marks not None, decisions, by_path, dict routes not None):
-        self.decisions = tuple(decisions)
+    def __cinit__(self, Table table not None, bytes marks not None, tallies, by_path, dict routes not None):
+        self.tallies = tuple(tallies)
         self.by_path = tuple(by_path)
-        if not (len(marks) == len(self.decisions) == len(self.by_path) == table.classes):
-            raise ValueError("there must be one mark and one decision for each class")
+        if not (len(marks) == len(self.tallies) == len(self.by_path) == table.classes):
+            raise ValueError("there must be one mark and one tally for each class")
+        for mark, tally in zip(marks, self.tallies):
+            if mark in (MARK_PLAIN, MARK_PLAIN_PRIVATE) and type(tally) is not Tally:
+                raise TypeError("what is let through has a tally")
         for known in self.by_path:
             if known is not None and not PyList_CheckExact(known):
                 raise TypeError("what is known by path is a list for each class, or None")
@@ -67,33 +84,8 @@ cdef class Current:
         self.held = passes
 
 
-cdef inline object _pair_item(PyObject *pair, Py_ssize_t at, Py_ssize_t least):
-    """An item of a tuple or list of at least so many items, or None."""
-    if PyTuple_CheckExact(<object>pair):
-        if PyTuple_GET_SIZE(<object>pair) < least:
-            return None
-        return <object>PyTuple_GET_ITEM(<object>pair, at)
-    if PyList_CheckExact(<object>pair) and PyList_GET_SIZE(<object>pair) >= least:
-        return <object>PyList_GET_ITEM(<object>pair, at)
-    return None
-
-
-cdef inline bint _is_forwarded_for(const char *name) noexcept nogil:
-    """Is a name of 15 characters X-Forwarded-For, in any case?"""
-    cdef const char *wanted = b"x-forwarded-for"
-    cdef int i
-    cdef char c
-    for i in range(15):
-        c = name[i]
-        if 65 <= c <= 90:
-            c |= 32
-        if c != wanted[i]:
-            return False
-    return True
-
-
 cdef class Gate:
-    """An ASGI app that lets plainly allowed requests through to another. See the twin."""
+    """What both gates share: how the client is found, and what its class is let through with."""
 
     cdef object app
     cdef object slow
@@ -136,43 +128,16 @@ cdef class Gate:
         self.annotate_ = annotate
         self.way = way
 
-    def __call__(self, scope, receive, send):
-        """Return the awaitable that serves one connection."""
-        decision = None
-        if self.way != NO_WAY and PyDict_CheckExact(scope):
-            decision = self.admit(scope)
-        if decision is None:
-            return self.slow(scope, receive, send)
-        if self.annotate_:
-            (<dict>scope)["georestrict"] = decision
-        return self.app(scope, receive, send)
-
-    def admitted(self, scope):
-        """Return the plain allow for a scope, or None to go the slow way."""
-        if self.way == NO_WAY or not PyDict_CheckExact(scope):
-            return None
-        return self.admit(scope)
-
-    cdef object admit(self, object scope):
-        cdef PyObject *kind = PyDict_GetItem(scope, "type")
-        cdef PyObject *client
+    cdef Tally admit(self, const unsigned char *host, Py_ssize_t length, object request):
+        """The tally of the plain allow for a request by its peer; None to go the slow way."""
         cdef uint64_t high = 0, low = 0
         cdef uint32_t number
-        cdef int version
         cdef uint8_t mark
-        if kind == NULL or not PyUnicode_CheckExact(<object>kind):
-            return None
-        if <str><object>kind != "http" and <str><object>kind != "websocket":
-            return None
-        client = PyDict_GetItem(scope, "client")
-        if client == NULL:
-            return None
-        host = _pair_item(client, 0, 1)
-        if not PyUnicode_CheckExact(host):
-            return None
-        version = _parse_str(<str>host, &high, &low)
+        cdef int version = _parse(host, length, &high, &low)
         if self.way == BY_FORWARDED_FOR and version:
-            version = self.forwarded(version, PyDict_GetItem(scope, "headers"), &high, &low)
+            if not self.is_trusted(version, high, low):
+                return None
+            version = self.forwarded(request, &high, &low)
         if version == 0:
             return None
         passes = self.current.held
@@ -182,44 +147,18 @@ cdef class Gate:
             number = passes.table.find_ipv6(high, low)
         mark = passes.marks[number]
         if mark == MARK_PLAIN or (mark == MARK_PLAIN_PRIVATE and self.way == BY_FORWARDED_FOR):
-            return <object>PyTuple_GET_ITEM(passes.decisions, number)
+            return <Tally>PyTuple_GET_ITEM(passes.tallies, number)
         if mark == MARK_BY_PATH:
-            return _by_path(passes, number, scope)
+            return self.by_path(passes, number, request)
         return None
 
-    cdef int forwarded(self, int peer, PyObject *headers, uint64_t *high, uint64_t *low) except -1:
-        """Replace the peer by the right-most untrusted entry; 0 if anything is not plain."""
-        cdef PyObject *chain = NULL
-        cdef PyObject *pair
-        cdef Py_ssize_t count, i
-        cdef bint is_list
-        if not self.is_trusted(peer, high[0], low[0]) or headers == NULL:
-            return 0
-        is_list = PyList_CheckExact(<object>headers)
-        if not is_list and not PyTuple_CheckExact(<object>headers):
-            return 0
-        i = 0
-        while i < (PyList_GET_SIZE(<object>headers) if is_list else PyTuple_GET_SIZE(<object>headers)):
-            pair = PyList_GET_ITEM(<object>headers, i) if is_list else PyTuple_GET_ITEM(<object>headers, i)
-            i += 1
-            if PyTuple_CheckExact(<object>pair):
-                if PyTuple_GET_SIZE(<object>pair) != 2:
-                    return 0
-            elif not PyList_CheckExact(<object>pair) or PyList_GET_SIZE(<object>pair) != 2:
-                return 0
-            name = _pair_item(pair, 0, 2)
-            if not PyBytes_CheckExact(name):
-                return 0
-            if PyBytes_GET_SIZE(name) == 15 and _is_forwarded_for(PyBytes_AS_STRING(name)):
-                value = _pair_item(pair, 1, 2)
-                if chain != NULL or not PyBytes_CheckExact(value):
-                    return 0
-                chain = <PyObject *>value  # the headers hold it
-        if chain == NULL or PyBytes_GET_SIZE(<object>chain) > MOST_BYTES:
-            return 0
-        return self.walk(
-            <const unsigned char *>PyBytes_AS_STRING(<object>chain), PyBytes_GET_SIZE(<object>chain), high, low
-        )
+    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except -1:
+        """Read the right-most untrusted entry of a request's chain; 0 if anything is not plain."""
+        return 0
+
+    cdef Tally by_path(self, Passes passes, uint32_t number, object request):
+        """The plain allow for a path that was seen before, sent just as the app sees it; or None."""
+        return None
 
     cdef int walk(self, const unsigned char *text, Py_ssize_t end, uint64_t *high, uint64_t *low) noexcept nogil:
         """Walk a chain from the right, past trusted hops."""
@@ -261,34 +200,29 @@ cdef class Gate:
         return False
 
 
-cdef object _by_path(Passes passes, uint32_t number, object scope):
-    """The plain allow for a path that was seen before, sent just as the app sees it; or None."""
-    cdef PyObject *route
-    cdef Py_ssize_t length, place
-    path = _item(scope, "path")  # owned: whatever runs meanwhile cannot take them away
-    raw = _item(scope, "raw_path")
-    root = _item(scope, "root_path")
-    if root is not None and (not PyUnicode_CheckExact(root) or PyUnicode_GET_LENGTH(root)):
-        return None
-    if not PyUnicode_CheckExact(path) or not PyBytes_CheckExact(raw):
-        return None
-    if not PyUnicode_IS_COMPACT_ASCII(path):
-        return None
-    length = PyUnicode_GET_LENGTH(path)
-    if PyBytes_GET_SIZE(raw) != length:
-        return None
-    if memcmp(PyUnicode_1BYTE_DATA(path), PyBytes_AS_STRING(raw), length) != 0:
-        return None
-    route = PyDict_GetItem(passes.routes, path)
+cdef inline Tally _known(Passes passes, uint32_t number, object path):
+    """The tally that the slow way remembered for a class and a path; or None."""
+    cdef PyObject *route = PyDict_GetItem(passes.routes, path)
+    cdef Py_ssize_t place
     if route == NULL:
         return None
     known = <object>PyTuple_GET_ITEM(passes.by_path, number)
     place = <object>route
     if known is None or place < 0 or place >= PyList_GET_SIZE(known):
         return None
-    return <object>PyList_GET_ITEM(known, place)
+    tally = <object>PyList_GET_ITEM(known, place)
+    return <Tally>tally if type(tally) is Tally else None
 
 
-cdef inline object _item(object scope, object key):
-    cdef PyObject *found = PyDict_GetItem(scope, key)
+cdef inline object _item(object request, object key):
+    """An item of a dictionary, owned: whatever runs meanwhile cannot take it away."""
+    cdef PyObject *found = PyDict_GetItem(request, key)
     return None if found == NULL else <object>found
+
+
+cdef inline bint _is_text(object text) noexcept:
+    return PyUnicode_CheckExact(text) and PyUnicode_IS_COMPACT_ASCII(text)
+
+
+cdef inline const unsigned char *_text_of(object text) noexcept:
+    return <const unsigned char *>PyUnicode_1BYTE_DATA(text)

@@ -1,0 +1,52 @@
+# The gate of a WSGI app. The twin of WsgiGate in _gate.py.
+
+
+cdef class WsgiGate(Gate):
+    """A WSGI app that lets plainly allowed requests through to another. See the twin."""
+
+    def __call__(self, environ, start_response):
+        """Return the iterable that answers one request."""
+        tally = self.admit_environ(environ)
+        if tally is None:
+            return self.slow(environ, start_response)
+        tally.count += 1
+        if self.annotate_:
+            (<dict>environ)["georestrict"] = tally.decision
+        return self.app(environ, start_response)
+
+    def admitted(self, environ):
+        """Return the plain allow for an environ, or None to go the slow way."""
+        tally = self.admit_environ(environ)
+        return None if tally is None else tally.decision
+
+    cdef Tally admit_environ(self, object environ):
+        if self.way == NO_WAY or not PyDict_CheckExact(environ):
+            return None
+        host = _item(environ, "REMOTE_ADDR")
+        if not _is_text(host):
+            return None
+        return self.admit(_text_of(host), PyUnicode_GET_LENGTH(host), environ)
+
+    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except -1:
+        chain = _item(request, "HTTP_X_FORWARDED_FOR")
+        if not _is_text(chain) or PyUnicode_GET_LENGTH(chain) > MOST_BYTES:
+            return 0
+        return self.walk(_text_of(chain), PyUnicode_GET_LENGTH(chain), high, low)
+
+    cdef Tally by_path(self, Passes passes, uint32_t number, object request):
+        cdef Py_ssize_t length
+        path = _item(request, "PATH_INFO")
+        sent = _item(request, "RAW_URI")
+        if sent is None or (PyUnicode_CheckExact(sent) and PyUnicode_GET_LENGTH(sent) == 0):
+            sent = _item(request, "REQUEST_URI")
+        root = _item(request, "SCRIPT_NAME")
+        if root is not None and (not PyUnicode_CheckExact(root) or PyUnicode_GET_LENGTH(root)):
+            return None
+        if not _is_text(path) or not _is_text(sent):
+            return None
+        length = PyUnicode_GET_LENGTH(path)
+        if PyUnicode_GET_LENGTH(sent) < length or memcmp(_text_of(path), _text_of(sent), length) != 0:
+            return None
+        if PyUnicode_GET_LENGTH(sent) > length and _text_of(sent)[length] != 63:  # the query's "?"
+            return None
+        return _known(passes, number, path)

@@ -5,7 +5,7 @@ middlewares in ``georestrict.asgi`` and ``georestrict.wsgi`` enforce what it dec
 """
 
 from georestrict._core import BACKEND
-from georestrict.database import Database, Location, Status
+from georestrict.database import Database
 from georestrict.decision import Code, Decision, Reason
 from georestrict.engine import Engine
 from georestrict.errors import (
@@ -17,6 +17,7 @@ from georestrict.errors import (
     StaleDataError,
     VersionError,
 )
+from georestrict.location import Location, Locations, Status
 from georestrict.networks import Category, Confidence
 from georestrict.policy import Action, Policy, Rule
 
@@ -37,6 +38,7 @@ __all__ = [
     "FormatError",
     "GeoRestrictError",
     "Location",
+    "Locations",
     "Policy",
     "Reason",
     "Rule",

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from georestrict import countries
-from georestrict._core import Answers, Table, embedded_ipv4, grow, parse_address, relabel
+from georestrict._core import (
+    CARRIES,
+    PRIVATE,
+    Answers,
+    Table,
+    embedded_ipv4,
+    find_many,
+    grow,
+    parse_address,
+    relabel,
+)
 from georestrict.errors import DatabaseError, FormatError
 from georestrict.layers import Layer, paint
+from georestrict.location import Location, Locations, Status
 from georestrict.networks import Category, Confidence
 from georestrict.sources import Batch
 from georestrict.sources.packed import PackedRanges
@@ -24,37 +35,6 @@ from georestrict.special import LOOKED_THROUGH, is_private
 from georestrict.table import Image
 
 DEFAULT_IMAGE = Path(__file__).with_name("default.grdb")
-_NO_CATEGORIES: Mapping[Category, Confidence] = MappingProxyType({})
-
-
-class Status(StrEnum):
-    """Whether an address has a country; the other three are the cases of ``[fallback]``."""
-
-    KNOWN = "known"  #: the country is known
-    UNKNOWN = "unknown"  #: a public address in no country
-    PRIVATE = "private"  #: not globally reachable (IANA), or multicast
-    UNRESOLVED = "unresolved"  #: not an address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """What is known of an address. It *appears to be* there; an address proves nothing.
-
-    ``country`` is an ISO 3166-1 alpha-2 code, or None; ``subdivision`` an ISO 3166-2 code, or
-    None. ``categories`` tells what the network is for and how sure that is, ``provider`` whose it
-    is. ``lists`` are the owner's lists that hold the address (filled by ``Engine.lookup``).
-    ``via`` is set when an IPv6 address was looked through to the IPv4 address that it carries.
-    """
-
-    country: str | None = None
-    subdivision: str | None = None
-    categories: Mapping[Category, Confidence] = field(
-        default_factory=lambda: _NO_CATEGORIES, hash=False
-    )
-    provider: str | None = None
-    lists: frozenset[str] = frozenset()
-    status: Status = Status.UNKNOWN
-    via: str | None = None
 
 
 class Match(NamedTuple):
@@ -126,6 +106,10 @@ class Database:
         ) as error:
             raise FormatError(f"{image.name}: damaged: {error}") from error
         self.looked_through = bytes(looked_through)
+        self._marks = bytes(
+            looked_through[number] * CARRIES + (location.status is Status.PRIVATE) * PRIVATE
+            for number, location in enumerate(self._locations)
+        )
         codes = [location.country for location in self._locations]
         self.country = Answers(self.table, codes, None, self.looked_through).at
         self._origins: dict[str, PackedRanges] = {}
@@ -174,7 +158,32 @@ class Database:
         carried = self.carried(*number)
         if carried is None:
             return self._locations[self.table.find_value(*number)]
-        return _through(self._locations[self.table.find_value(4, carried)], number[1])
+        via = next(name for network, name in LOOKED_THROUGH if _holds(network, number[1]))
+        return replace(self._locations[self.table.find_value(4, carried)], via=via)
+
+    def lookup_many(self, addresses: Any) -> Locations:
+        """Return what is known of many addresses: the same as ``lookup`` of each, and faster.
+
+        ``addresses`` is an iterable of ``str``, a NumPy array (or another buffer) of text of fixed
+        width, of ``uint32`` (IPv4) or of rows of 4 or 16 ``uint8`` (packed addresses), or an Arrow
+        column of text, ``uint32`` or fixed-size binary; null is no address. Neither library is
+        needed. The compiled core gives up the interpreter's lock meanwhile.
+
+        Raises:
+            TypeError: if an item is not text, or a buffer or column is of another form.
+        """
+        indices = find_many(self.table, self._marks, addresses)
+        return Locations(memoryview(indices).toreadonly(), self._many)
+
+    @cached_property
+    def _many(self) -> tuple[Location, ...]:
+        """What :func:`georestrict._core.find_many` answers: as it is, through each way, unknown."""
+        through = (
+            replace(location, via=via)
+            for via in (None, *(name for _, name in LOOKED_THROUGH))
+            for location in self._locations
+        )
+        return (*through, Location(status=Status.UNRESOLVED))
 
     def carried(self, version: int, value: int) -> int | None:
         """Return the IPv4 address that an IPv6 address is looked through to, if it is.
@@ -263,18 +272,8 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _through(inner: Location, value: int) -> Location:
-    via = next(
-        name for network, name in LOOKED_THROUGH if IPv6Address(value) in IPv6Network(network)
-    )
-    return Location(
-        country=inner.country,
-        subdivision=inner.subdivision,
-        categories=inner.categories,
-        provider=inner.provider,
-        status=inner.status,
-        via=via,
-    )
+def _holds(network: str, value: int) -> bool:
+    return IPv6Address(value) in IPv6Network(network)
 
 
 def _location(status: str, country: str, network: str) -> Location:
@@ -284,7 +283,7 @@ def _location(status: str, country: str, network: str) -> Location:
     categories = {Category(category): Confidence(confidence)} if network else {}
     return Location(
         country=countries.normalise(country),
-        categories=MappingProxyType(categories) if categories else _NO_CATEGORIES,
+        categories=MappingProxyType(categories),
         provider=provider or None,
         status=Status.PRIVATE if status == "looked-through" else Status(status),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from georestrict.database import Location
+from georestrict.location import Location
 from georestrict.policy import Action
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from georestrict._core import Current, Tally
-from georestrict.database import Database, Location, Match
+from georestrict.database import Database, Match
 from georestrict.decision import Decision
 from georestrict.errors import ConfigurationError
+from georestrict.location import Location
 from georestrict.policy import Action, Policy
 from georestrict.snapshot import Address, Snapshot
 

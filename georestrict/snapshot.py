@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Answers, Passes, Tally
-from georestrict.database import Database, Location, Match, Status, number_of, number_of_ip
+from georestrict.database import Database, Match, number_of, number_of_ip
 from georestrict.decision import Code, Decision, Reason
 from georestrict.lists import (
     Label,
@@ -22,6 +22,7 @@ from georestrict.lists import (
     paint_lists,
     parsed_networks,
 )
+from georestrict.location import Location, Status
 from georestrict.networks import ANONYMOUS
 from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Fallback, Policy, Rule

@@ -22,17 +22,18 @@ ALLOWED: dict[str, set[str]] = {
     "table": {"errors"},
     "layers": {"_core", "countries", "special", "sources"},
     "manifest": {"errors", "_core", "countries", "networks", "sources", "layers", "table", "tomlfile"},
+    "location": {"networks"},
     "database": {
-        "errors", "_core", "countries", "special", "networks", "sources", "layers", "table",
+        "errors", "_core", "countries", "special", "networks", "sources", "layers", "location", "table",
     },
     "paths": set(),
     "policy": {"errors", "_core", "countries", "networks", "paths", "tomlfile"},
-    "decision": {"database", "policy"},
+    "decision": {"location", "policy"},
     "lists": {"errors", "tomlfile", "_core", "sources", "database", "policy"},
     "snapshot": {
-        "_core", "networks", "sources", "database", "paths", "policy", "decision", "lists",
+        "_core", "networks", "sources", "location", "database", "paths", "policy", "decision", "lists",
     },
-    "engine": {"errors", "_core", "database", "policy", "decision", "snapshot"},
+    "engine": {"errors", "_core", "location", "database", "policy", "decision", "snapshot"},
     "response": {"countries", "policy", "decision"},
     "observe": {"address", "decision"},
     "guard": {"errors", "_core", "address", "database", "policy", "decision", "engine", "observe"},
@@ -40,8 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {"_core", "address", "policy", "response", "guard"},
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
-    "__init__": {"_core", "errors", "networks", "database", "policy", "decision", "engine"},
-    "cli": {"__init__", "errors", "_core", "table", "manifest", "database", "engine"},
+    "__init__": {"_core", "errors", "networks", "location", "database", "policy", "decision", "engine"},
+    "cli": {"__init__", "errors", "_core", "table", "manifest", "location", "database", "engine"},
 }  # fmt: skip
 
 # what the package needs of others, and only there

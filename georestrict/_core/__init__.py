@@ -21,6 +21,7 @@ from georestrict._core._gate import (
     PLAIN_PRIVATE,
     SLOW,
 )
+from georestrict._core._many import CARRIES, PRIVATE
 from georestrict._core._paint import Runs
 from georestrict._core._text import Columns, parse_network, strip_comment
 
@@ -56,6 +57,7 @@ Table = _core.Table
 Tally = _core.Tally
 WsgiGate = _core.WsgiGate
 embedded_ipv4 = _core.embedded_ipv4
+find_many = _core.find_many
 grow = _core.grow
 merge = _core.merge
 pack = _core.pack
@@ -71,9 +73,11 @@ __all__ = [
     "BY_FORWARDED_FOR",
     "BY_PATH",
     "BY_PEER",
+    "CARRIES",
     "NO_WAY",
     "PLAIN",
     "PLAIN_PRIVATE",
+    "PRIVATE",
     "SLOW",
     "Answers",
     "AsgiGate",
@@ -85,6 +89,7 @@ __all__ = [
     "Tally",
     "WsgiGate",
     "embedded_ipv4",
+    "find_many",
     "grow",
     "merge",
     "pack",

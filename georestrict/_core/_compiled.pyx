@@ -9,10 +9,11 @@ file a subject. Each has a twin in plain Python beside it (``_text.py``, ``_pain
 
 from array import array
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from georestrict._core._many import buffer_form, sequence
 from georestrict._core._paint import Runs
 from georestrict._core._text import Columns
 
@@ -33,4 +34,5 @@ include "grow.pxi"
 include "gate.pxi"
 include "asgi_gate.pxi"
 include "wsgi_gate.pxi"
+include "many.pxi"
 include "pack.pxi"

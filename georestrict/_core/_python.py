@@ -2,6 +2,7 @@
 
 from georestrict._core._gate import AsgiGate, Current, Passes, Tally, WsgiGate
 from georestrict._core._grow import grow
+from georestrict._core._many import find_many
 from georestrict._core._pack import pack, spans, unpack
 from georestrict._core._paint import merge, relabel, resolve
 from georestrict._core._text import parse_address, parse_networks
@@ -16,6 +17,7 @@ __all__ = [
     "Tally",
     "WsgiGate",
     "embedded_ipv4",
+    "find_many",
     "grow",
     "merge",
     "pack",

@@ -7,8 +7,9 @@ import json
 import click
 
 from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
-from georestrict.database import Status, number_of
+from georestrict.database import number_of
 from georestrict.engine import Engine
+from georestrict.location import Status
 
 
 @click.command()

@@ -7,7 +7,8 @@ import json
 import click
 
 from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
-from georestrict.database import Database, Status
+from georestrict.database import Database
+from georestrict.location import Status
 
 
 @click.command()

@@ -40,7 +40,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         coroutine function. Servers that ask what ``__call__`` is (uvicorn) look at the instance, so
         there it is one.
         """
-        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, *self.way_in())
+        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, self.way_in)
         self.__dict__["__call__"] = self.guarded
 
     async def guarded(self, scope: Scope, receive: Receive, send: Send) -> None:

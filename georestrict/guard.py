@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from georestrict._core import BY_FORWARDED_FOR, BY_PEER, NO_WAY
 from georestrict.address import (
     FAILED,
     ClientAddress,
     Headers,
-    Peer,
     Strategy,
-    TrustedProxies,
     checked_strategy,
+    way_of,
 )
 from georestrict.database import Database
 from georestrict.decision import Decision
@@ -90,20 +88,13 @@ class Guard:
             policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
         )
         self.client = checked_strategy(client)
+        self.way_in = way_of(self.client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
         self.observer = Observer()
         self.ready()
 
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
-
-    def way_in(self) -> tuple[int, Sequence[tuple[int, int, int]]]:
-        """Return how the gate may find the client by itself, and whom it may trust."""
-        if type(self.client) is Peer:
-            return BY_PEER, ()
-        if type(self.client) is TrustedProxies:
-            return BY_FORWARDED_FOR, self.client.spans
-        return NO_WAY, ()
 
     def judge(self, read: Callable[[Any], Request], where: Any) -> Judgement:
         """Read a request, decide about it, and count that.

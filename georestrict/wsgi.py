@@ -32,7 +32,7 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
 
     def ready(self) -> None:
         """Open the gate: a plainly allowed request is let through by the compiled core."""
-        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, *self.way_in())
+        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, self.way_in)
 
     def guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Decide about one request, whatever it is."""

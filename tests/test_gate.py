@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georestrict import Database, Engine, asgi, wsgi
-from georestrict.address import Peer, Strategy, TrustedHops, TrustedProxies
+from georestrict._core import Trusted, Way
+from georestrict.address import (
+    ClientAddress,
+    Headers,
+    Peer,
+    SingleHeader,
+    Strategy,
+    TrustedHops,
+    TrustedProxies,
+)
 from georestrict.asgi import GeoRestrictMiddleware, _request
 from georestrict.testing import tiny_database
 from tests.web import Recorder, Request, environ_of, run_asgi, scope_of
@@ -72,8 +81,13 @@ NAMES = st.sampled_from(
         b"",
     ]
 )
+ELEMENTS = (
+    ENTRIES
+    | ENTRIES.map(lambda each: f'for="{each}"')
+    | ADDRESSES.map(lambda each: f"FOR={each};by=x")
+)
 HEADERS = st.lists(
-    st.tuples(NAMES, st.lists(ENTRIES, max_size=5).map(lambda each: ",".join(each).encode()))
+    st.tuples(NAMES, st.lists(ELEMENTS, max_size=5).map(lambda each: ",".join(each).encode()))
 )
 PATHS = st.sampled_from(
     [("/", b"/"), ("/healthz", b"/healthz"), ("/admin/x", b"/admin/x"), ("/admin/x", b"/%61dmin/x"),
@@ -85,11 +99,24 @@ CLIENTS = st.one_of(
     st.tuples(ADDRESSES, st.just(1)).map(list),
     st.sampled_from([(), [], (None, 1), (b"81.2.69.142", 1), "81.2.69.142", 7]),
 )
+
+
+class Own:
+    """A strategy of the owner's."""
+
+    def resolve(self, peer: str | None, headers: Headers) -> ClientAddress:
+        return Peer().resolve(peer, ())
+
+
 STRATEGIES: list[Strategy] = [
     Peer(),
     PROXIES,
     TrustedProxies("10.0.0.0/8", unix=True),
+    TrustedProxies("10.0.0.0/8", header="forwarded", unix=True),
     TrustedHops(1),
+    TrustedHops(2, ["10.0.0.0/8"]),
+    SingleHeader("x-real-ip", ["10.0.0.0/8"]),
+    Own(),
 ]
 
 
@@ -100,13 +127,17 @@ STRATEGIES: list[Strategy] = [
     path=PATHS,
     kind=st.sampled_from(["http", "websocket"]),
     root=st.sampled_from(["", "/admin"]),
+    server=st.sampled_from(
+        [("/run/app.sock", None), ("127.0.0.1", 80), None, ["/run/app.sock", None], ("x", None)]
+    ),
     strategy=st.sampled_from(STRATEGIES),
 )
 def test_what_the_gate_lets_through_the_slow_way_lets_through(
-    client: Any, headers: Any, path: Any, kind: str, root: str, strategy: Strategy
+    client: Any, headers: Any, path: Any, kind: str, root: str, server: Any, strategy: Strategy
 ) -> None:
     scope = scope_of(Request()) | {
         "type": kind, "client": client, "headers": headers, "path": path[0], "raw_path": path[1], "root_path": root,
+        "server": server,
     }  # fmt: skip
     middleware = guarded(strategy)
     for _ in range(2):  # the second time its route is known
@@ -163,8 +194,38 @@ def test_what_the_wsgi_gate_lets_through_the_slow_way_lets_through(
             Request(peer="10.0.0.5", headers=(("X-Forwarded-For", "175.16.199.1, 81.2.69.142"),)),
         ),
         (PROXIES, Request(peer="fd00::5", headers=(("X-Forwarded-For", "81.2.69.142, 10.9.9.9"),))),
+        (PROXIES, Request(peer="fd00::5", headers=(("X-Forwarded-For", "81.2.69.142:4711"),))),
+        (TrustedHops(1), Request(peer="81.2.69.1", headers=(("X-Forwarded-For", "81.2.69.142"),))),
+        (
+            TrustedHops(2, ["10.0.0.0/8"]),
+            Request(peer="10.0.0.5", headers=(("X-Forwarded-For", "x, 81.2.69.142, junk"),)),
+        ),
+        (
+            SingleHeader("CF-Connecting-IP", ["10.0.0.0/8"]),
+            Request(peer="10.0.0.5", headers=(("CF-Connecting-IP", " 81.2.69.142"),)),
+        ),
+        (
+            TrustedProxies("10.0.0.0/8", header="Forwarded"),
+            Request(
+                peer="10.0.0.5",
+                headers=(
+                    ("Forwarded", 'for=6.6.6.6, FOR="81.2.69.142:80";proto=https, for=10.1.1.1'),
+                ),
+            ),
+        ),
     ],
-    ids=["peer", "peer with a claim", "by path", "behind a proxy", "behind two proxies"],
+    ids=[
+        "peer",
+        "peer with a claim",
+        "by path",
+        "behind a proxy",
+        "behind two proxies",
+        "with a port",
+        "a hop",
+        "two hops",
+        "a single header",
+        "RFC 7239",
+    ],
 )
 def test_the_gate_lets_plain_requests_through(strategy: Strategy, request_: Request) -> None:
     middleware = guarded(strategy)
@@ -187,11 +248,21 @@ def test_the_gate_lets_plain_requests_through(strategy: Strategy, request_: Requ
         (PROXIES, Request(peer="10.0.0.5")),
         (PROXIES, Request(peer="10.0.0.5", headers=(("X-Forwarded-For", "10.1.1.1"),))),
         (
-            TrustedHops(1),
-            Request(peer="81.2.69.142", headers=(("X-Forwarded-For", "81.2.69.142"),)),
+            TrustedProxies("10.0.0.0/8", unix=True),
+            Request(peer=None, headers=(("X-Forwarded-For", "81.2.69.142"),)),
         ),
+        (Own(), Request(peer="81.2.69.142")),
     ],
-    ids=["blocked", "warned", "private", "carried", "no header", "all trusted", "another strategy"],
+    ids=[
+        "blocked",
+        "warned",
+        "private",
+        "carried",
+        "no header",
+        "all trusted",
+        "no peer",
+        "another strategy",
+    ],
 )
 def test_everything_else_goes_the_slow_way(strategy: Strategy, request_: Request) -> None:
     assert guarded(strategy).admitted(scope_of(request_)) is None
@@ -256,9 +327,11 @@ def test_an_odd_root_path_goes_the_slow_way() -> None:
 def test_a_gate_is_opened_with_what_makes_sense() -> None:
     middleware = guarded(Peer())
     with pytest.raises(ValueError, match="no way 9"):
-        middleware.open_gate(nothing, nothing, ENGINE.current, False, 9, ())
+        Way(9)
+    with pytest.raises(TypeError):
+        middleware.open_gate(nothing, nothing, ENGINE.current, False, 7)  # type: ignore[arg-type]
     with pytest.raises((TypeError, ValueError)):
-        middleware.open_gate(nothing, nothing, ENGINE.current, False, 2, [None])  # type: ignore[list-item]
+        Trusted([None])  # type: ignore[list-item]
     assert middleware.admitted(scope_of(Request())) is not None
 
 

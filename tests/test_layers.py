@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"errors", "_core", "location", "database", "policy", "decision", "snapshot"},
     "response": {"countries", "policy", "decision"},
     "observe": {"address", "decision"},
-    "guard": {"errors", "_core", "address", "database", "policy", "decision", "engine", "observe"},
+    "guard": {"errors", "address", "database", "policy", "decision", "engine", "observe"},
     "asgi": {"_core", "address", "policy", "response", "guard"},
     "wsgi": {"_core", "address", "policy", "response", "guard"},
     "reload": {"errors", "engine"},

@@ -12,11 +12,22 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from georestrict._core._chain import (
+    ALL_TRUSTED,
+    EMPTY,
+    FORWARDED,
+    LIST,
+    MALFORMED,
+    MOST_BYTES,
+    MOST_ENTRIES,
+    TOO_FEW,
+    UNKNOWN,
+)
 from georestrict._core._gate import (
-    BY_FORWARDED_FOR,
+    BY_CHAIN,
     BY_PATH,
     BY_PEER,
-    NO_WAY,
+    BY_SINGLE,
     PLAIN,
     PLAIN_PRIVATE,
     SLOW,
@@ -55,13 +66,17 @@ Current = _core.Current
 Passes = _core.Passes
 Table = _core.Table
 Tally = _core.Tally
+Trusted = _core.Trusted
+Way = _core.Way
 WsgiGate = _core.WsgiGate
 embedded_ipv4 = _core.embedded_ipv4
+find_client = _core.find_client
 find_many = _core.find_many
 grow = _core.grow
 merge = _core.merge
 pack = _core.pack
 parse_address = _core.parse_address
+parse_entry = _core.parse_entry
 parse_networks = _core.parse_networks
 relabel = _core.relabel
 resolve = _core.resolve
@@ -69,16 +84,25 @@ spans = _core.spans
 unpack = _core.unpack
 
 __all__ = [
+    "ALL_TRUSTED",
     "BACKEND",
-    "BY_FORWARDED_FOR",
+    "BY_CHAIN",
     "BY_PATH",
     "BY_PEER",
+    "BY_SINGLE",
     "CARRIES",
-    "NO_WAY",
+    "EMPTY",
+    "FORWARDED",
+    "LIST",
+    "MALFORMED",
+    "MOST_BYTES",
+    "MOST_ENTRIES",
     "PLAIN",
     "PLAIN_PRIVATE",
     "PRIVATE",
     "SLOW",
+    "TOO_FEW",
+    "UNKNOWN",
     "Answers",
     "AsgiGate",
     "Columns",
@@ -87,13 +111,17 @@ __all__ = [
     "Runs",
     "Table",
     "Tally",
+    "Trusted",
+    "Way",
     "WsgiGate",
     "embedded_ipv4",
+    "find_client",
     "find_many",
     "grow",
     "merge",
     "pack",
     "parse_address",
+    "parse_entry",
     "parse_network",
     "parse_networks",
     "relabel",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from georestrict._core._chain import LIST, MOST_BYTES, Trusted, find_client, parse_entry
 from georestrict._core._text import parse_address
 from georestrict._core._trie import Table
 
@@ -19,12 +20,36 @@ from georestrict._core._trie import Table
 SLOW, PLAIN, PLAIN_PRIVATE, BY_PATH = range(4)
 
 # How the gate finds the client.
-NO_WAY, BY_PEER, BY_FORWARDED_FOR = range(3)
+BY_PEER, BY_CHAIN, BY_SINGLE = range(3)
 
-Span = tuple[int, int, int]  # IP version, first and last address as numbers
 
-_MOST_ENTRIES = 64
-_MOST_BYTES = 8192
+class Way:
+    """How a strategy finds the client, for the gate.
+
+    ``BY_PEER``: it is the socket peer. ``BY_CHAIN``: :func:`find_client` tells, from ``header``,
+    by ``grammar``, ``trusted`` and ``count``. ``BY_SINGLE``: it is all of ``header``. Unless
+    ``trusted`` is None, the peer must be in it, or, with ``over_unix``, come over a unix socket.
+    """
+
+    def __init__(
+        self,
+        kind: int,
+        header: bytes = b"",
+        grammar: int = LIST,
+        trusted: Trusted | None = None,
+        count: int = 0,
+        over_unix: bool = False,
+    ) -> None:
+        if kind not in (BY_PEER, BY_CHAIN, BY_SINGLE):
+            raise ValueError(f"there is no way {kind}")
+        self.kind, self.header, self.grammar = kind, header.lower(), grammar
+        self.trusted, self.count, self.over_unix = trusted, count, over_unix
+        self._variable = "HTTP_" + self.header.decode("ascii").upper().replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The header's name in a WSGI environ."""
+        return self._variable
 
 
 class Tally:
@@ -80,7 +105,7 @@ class Current:
 class Gate:
     """What both gates share: how the client is found, and what its class is let through with."""
 
-    _way = NO_WAY
+    _way: Way | None = None
 
     def open_gate(
         self,
@@ -88,28 +113,31 @@ class Gate:
         slow: Callable[..., Any],
         current: Current,
         annotate: bool,
-        way: int,
-        trusted: Sequence[Span],
+        way: Way | None,
     ) -> None:
-        """Set everything that a request needs; until then, and with ``NO_WAY``, all goes slow."""
-        if way not in (NO_WAY, BY_PEER, BY_FORWARDED_FOR):
-            raise ValueError(f"there is no way {way}")
+        """Set everything that a request needs; until then, and without a way, all goes slow."""
+        if way is not None and not isinstance(way, Way):
+            raise TypeError(f"way is {way!r}, must be a Way")
         self._app, self._slow, self._current = app, slow, current
-        self._trusted = tuple((version, first, last) for version, first, last in trusted)
         self._annotate, self._way = annotate, way
 
-    def _admit(self, host: str, request: dict[str, Any]) -> Tally | None:
+    def _admit(self, way: Way, host: Any, request: dict[str, Any]) -> Tally | None:
         """Return the tally of the plain allow for a request by its peer; None to go slow."""
-        found = parse_address(host)
-        if self._way == BY_FORWARDED_FOR and found is not None:
-            chain = self._chain(request) if self._is_trusted(found) else None
-            found = None if chain is None else self._walk(chain)
-        if found is None:
+        found: Any = parse_address(host) if type(host) is str else None
+        if way.kind != BY_PEER:
+            if way.trusted is not None:
+                if host is None:
+                    if not way.over_unix or not self._is_unix(request):
+                        return None
+                elif found is None or not way.trusted.holds(*found):
+                    return None
+            found = self._forwarded(way, request)
+        if not isinstance(found, tuple):
             return None
         passes = self._current.passes
         number = passes.table.find_value(*found)
         mark = passes.marks[number]
-        if mark == PLAIN or (mark == PLAIN_PRIVATE and self._way == BY_FORWARDED_FOR):
+        if mark == PLAIN or (mark == PLAIN_PRIVATE and way.kind != BY_PEER):
             return passes.tallies[number]
         if mark != BY_PATH:
             return None
@@ -120,27 +148,26 @@ class Gate:
             return None
         return known[route]
 
-    def _chain(self, request: dict[str, Any]) -> bytes | None:
-        """Return the request's one X-Forwarded-For; None if there is none, or anything is odd."""
+    def _forwarded(self, way: Way, request: dict[str, Any]) -> tuple[int, int] | int | None:
+        """Read the client from the one header of the way; None if anything is odd."""
+        value = self._value(way, request)
+        if value is None or len(value) > MOST_BYTES:
+            return None
+        if way.kind == BY_SINGLE:
+            return parse_entry(value)
+        return find_client(value, True, way.grammar, way.trusted, way.count)
+
+    def _value(self, way: Way, request: dict[str, Any]) -> bytes | None:
+        """Return the value of the way's header; None if it is not there just once."""
         raise NotImplementedError
 
     def _path(self, request: dict[str, Any]) -> str | None:
         """Return the path, if it was sent just as the app sees it."""
         raise NotImplementedError
 
-    def _walk(self, chain: bytes) -> tuple[int, int] | None:
-        """Return the right-most untrusted entry of a chain."""
-        if len(chain) > _MOST_BYTES:
-            return None
-        for entry in reversed(chain.rsplit(b",", _MOST_ENTRIES)[-_MOST_ENTRIES:]):
-            parsed = parse_address(entry.strip(b" \t").decode("latin-1"))
-            if parsed is None or not self._is_trusted(parsed):
-                return parsed
-        return None
-
-    def _is_trusted(self, parsed: tuple[int, int]) -> bool:
-        version, value = parsed
-        return any(of == version and first <= value <= last for of, first, last in self._trusted)
+    def _is_unix(self, request: dict[str, Any]) -> bool:
+        """Return whether a request without a peer comes over a unix socket."""
+        return False
 
 
 class AsgiGate(Gate):
@@ -162,30 +189,35 @@ class AsgiGate(Gate):
         return None if tally is None else tally.decision
 
     def _admit_scope(self, scope: Any) -> Tally | None:
-        if (
-            not self._way
-            or type(scope) is not dict
-            or scope.get("type") not in ("http", "websocket")
-        ):
+        way = self._way
+        if way is None or type(scope) is not dict or scope.get("type") not in ("http", "websocket"):
             return None
         client = scope.get("client")
-        if type(client) not in (tuple, list) or not client or type(client[0]) is not str:
+        if client is None:
+            return self._admit(way, None, scope)
+        if type(client) not in (tuple, list) or not client or client[0] is None:
             return None
-        return self._admit(client[0], scope)
+        return self._admit(way, client[0], scope)
 
-    def _chain(self, request: dict[str, Any]) -> bytes | None:
+    def _is_unix(self, request: dict[str, Any]) -> bool:
+        server: Any = request.get("server")
+        if type(server) not in (tuple, list) or len(server) != 2 or server[1] is not None:
+            return False
+        return type(server[0]) is str and server[0].isascii() and server[0].startswith("/")
+
+    def _value(self, way: Way, request: dict[str, Any]) -> bytes | None:
         headers: Any = request.get("headers")
         if type(headers) not in (list, tuple):
             return None
-        chain: bytes | None = None
+        value: bytes | None = None
         for pair in headers:
             if type(pair) not in (tuple, list) or len(pair) != 2 or type(pair[0]) is not bytes:
                 return None
-            if len(pair[0]) == 15 and pair[0].lower() == b"x-forwarded-for":
-                if chain is not None or type(pair[1]) is not bytes:
+            if len(pair[0]) == len(way.header) and pair[0].lower() == way.header:
+                if value is not None or type(pair[1]) is not bytes:
                     return None
-                chain = pair[1]
-        return chain
+                value = pair[1]
+        return value
 
     def _path(self, request: dict[str, Any]) -> str | None:
         path, raw = request.get("path"), request.get("raw_path")
@@ -216,14 +248,14 @@ class WsgiGate(Gate):
         return None if tally is None else tally.decision
 
     def _admit_environ(self, environ: Any) -> Tally | None:
-        if not self._way or type(environ) is not dict:
+        way = self._way
+        if way is None or type(environ) is not dict:
             return None
-        host = environ.get("REMOTE_ADDR")
-        return self._admit(host, environ) if type(host) is str else None
+        return self._admit(way, environ.get("REMOTE_ADDR"), environ)
 
-    def _chain(self, request: dict[str, Any]) -> bytes | None:
-        chain = request.get("HTTP_X_FORWARDED_FOR")
-        return chain.encode() if type(chain) is str and chain.isascii() else None
+    def _value(self, way: Way, request: dict[str, Any]) -> bytes | None:
+        value = request.get(way.variable)
+        return value.encode() if type(value) is str and value.isascii() else None
 
     def _path(self, request: dict[str, Any]) -> str | None:
         path = request.get("PATH_INFO")

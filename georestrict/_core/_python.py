@@ -1,6 +1,7 @@
 """The plain Python core under the names that the compiled one has."""
 
-from georestrict._core._gate import AsgiGate, Current, Passes, Tally, WsgiGate
+from georestrict._core._chain import Trusted, find_client, parse_entry
+from georestrict._core._gate import AsgiGate, Current, Passes, Tally, Way, WsgiGate
 from georestrict._core._grow import grow
 from georestrict._core._many import find_many
 from georestrict._core._pack import pack, spans, unpack
@@ -15,13 +16,17 @@ __all__ = [
     "Passes",
     "Table",
     "Tally",
+    "Trusted",
+    "Way",
     "WsgiGate",
     "embedded_ipv4",
+    "find_client",
     "find_many",
     "grow",
     "merge",
     "pack",
     "parse_address",
+    "parse_entry",
     "parse_networks",
     "relabel",
     "resolve",

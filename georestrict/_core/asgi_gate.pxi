@@ -11,12 +11,11 @@ cdef inline object _pair_item(PyObject *pair, Py_ssize_t at, Py_ssize_t least):
     return None
 
 
-cdef inline bint _is_forwarded_for(const char *name) noexcept nogil:
-    """Is a name of 15 characters X-Forwarded-For, in any case?"""
-    cdef const char *wanted = b"x-forwarded-for"
-    cdef int i
-    cdef char c
-    for i in range(15):
+cdef inline bint _is_header(const unsigned char *name, const unsigned char *wanted, Py_ssize_t length) noexcept nogil:
+    """Is a name the wanted one, in any case? What is wanted is in lower case."""
+    cdef Py_ssize_t i
+    cdef unsigned char c
+    for i in range(length):
         c = name[i]
         if 65 <= c <= 90:
             c |= 32
@@ -46,7 +45,7 @@ cdef class AsgiGate(Gate):
     cdef Tally admit_scope(self, object scope):
         cdef PyObject *kind
         cdef PyObject *client
-        if self.way == NO_WAY or not PyDict_CheckExact(scope):
+        if self.way is None or not PyDict_CheckExact(scope):
             return None
         kind = PyDict_GetItem(scope, "type")
         if kind == NULL or not PyUnicode_CheckExact(<object>kind):
@@ -54,25 +53,33 @@ cdef class AsgiGate(Gate):
         if <str><object>kind != "http" and <str><object>kind != "websocket":
             return None
         client = PyDict_GetItem(scope, "client")
-        if client == NULL:
-            return None
+        if client == NULL or <object>client is None:
+            return self.admit(None, scope)
         host = _pair_item(client, 0, 1)
-        if not _is_text(host):
-            return None
-        return self.admit(_text_of(host), PyUnicode_GET_LENGTH(host), scope)
+        return None if host is None else self.admit(host, scope)
 
-    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except -1:
+    cdef bint is_unix(self, object request):
+        cdef PyObject *server = PyDict_GetItem(request, "server")
+        if server == NULL or not (PyTuple_CheckExact(<object>server) or PyList_CheckExact(<object>server)):
+            return False
+        path = _pair_item(server, 0, 2)
+        return (
+            len(<object>server) == 2 and _pair_item(server, 1, 2) is None
+            and _is_text(path) and PyUnicode_GET_LENGTH(path) > 0 and _text_of(path)[0] == 47
+        )
+
+    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except? -100:
         cdef PyObject *headers = PyDict_GetItem(request, "headers")
-        cdef PyObject *chain = NULL
+        cdef PyObject *found = NULL
         cdef PyObject *pair
-        cdef Py_ssize_t count, i
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(self.way.header), i = 0
+        cdef const unsigned char *wanted = <const unsigned char *>PyBytes_AS_STRING(self.way.header)
         cdef bint is_list
         if headers == NULL:
             return 0
         is_list = PyList_CheckExact(<object>headers)
         if not is_list and not PyTuple_CheckExact(<object>headers):
             return 0
-        i = 0
         while i < (PyList_GET_SIZE(<object>headers) if is_list else PyTuple_GET_SIZE(<object>headers)):
             pair = PyList_GET_ITEM(<object>headers, i) if is_list else PyTuple_GET_ITEM(<object>headers, i)
             i += 1
@@ -84,15 +91,17 @@ cdef class AsgiGate(Gate):
             name = _pair_item(pair, 0, 2)
             if not PyBytes_CheckExact(name):
                 return 0
-            if PyBytes_GET_SIZE(name) == 15 and _is_forwarded_for(PyBytes_AS_STRING(name)):
+            if PyBytes_GET_SIZE(name) == length and _is_header(
+                <const unsigned char *>PyBytes_AS_STRING(name), wanted, length
+            ):
                 value = _pair_item(pair, 1, 2)
-                if chain != NULL or not PyBytes_CheckExact(value):
+                if found != NULL or not PyBytes_CheckExact(value):
                     return 0
-                chain = <PyObject *>value  # the headers hold it
-        if chain == NULL or PyBytes_GET_SIZE(<object>chain) > MOST_BYTES:
+                found = <PyObject *>value  # the headers hold it
+        if found == NULL:
             return 0
-        return self.walk(
-            <const unsigned char *>PyBytes_AS_STRING(<object>chain), PyBytes_GET_SIZE(<object>chain), high, low
+        return self.read(
+            <const unsigned char *>PyBytes_AS_STRING(<object>found), PyBytes_GET_SIZE(<object>found), high, low
         )
 
     cdef Tally by_path(self, Passes passes, uint32_t number, object request):

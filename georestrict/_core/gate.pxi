@@ -11,19 +11,32 @@ cdef enum:
     MARK_PLAIN = 1
     MARK_PLAIN_PRIVATE = 2
     MARK_BY_PATH = 3
-    NO_WAY = 0
-    BY_PEER = 1
-    BY_FORWARDED_FOR = 2
-    MOST_ENTRIES = 64
-    MOST_BYTES = 8192
+    BY_PEER = 0
+    BY_CHAIN = 1
+    BY_SINGLE = 2
 
 
-cdef struct Span_:
-    int version
-    uint64_t first_high
-    uint64_t first_low
-    uint64_t last_high
-    uint64_t last_low
+cdef class Way:
+    """How a strategy finds the client, for the gate. See the twin."""
+
+    cdef readonly int kind
+    cdef readonly bytes header
+    cdef readonly int grammar
+    cdef readonly Trusted trusted
+    cdef readonly int count
+    cdef readonly bint over_unix
+    cdef str variable
+
+    def __cinit__(self, int kind, bytes header not None=b"", int grammar=LIST, Trusted trusted=None, int count=0, bint over_unix=False):
+        if kind not in (BY_PEER, BY_CHAIN, BY_SINGLE):
+            raise ValueError(f"there is no way {kind}")
+        self.kind = kind
+        self.header = header.lower()
+        self.grammar = grammar
+        self.trusted = trusted
+        self.count = count
+        self.over_unix = over_unix
+        self.variable = "HTTP_" + self.header.decode("ascii").upper().replace("-", "_")
 
 
 cdef class Tally:
@@ -91,54 +104,35 @@ cdef class Gate:
     cdef object slow
     cdef Current current
     cdef bint annotate_
-    cdef int way
-    cdef Span_ *trusted
-    cdef Py_ssize_t trusted_count
+    cdef Way way
 
-    def __dealloc__(self):
-        free(self.trusted)
-
-    def open_gate(self, app, slow, Current current not None, bint annotate, int way, trusted):
-        """Set everything that a request needs; until then, and with ``NO_WAY``, all goes slow."""
-        cdef tuple given = tuple(trusted)
-        cdef Py_ssize_t i
-        cdef Span_ *spans
-        if way not in (NO_WAY, BY_PEER, BY_FORWARDED_FOR):
-            raise ValueError(f"there is no way {way}")
-        spans = <Span_ *>calloc(len(given) + 1, sizeof(Span_))
-        if spans == NULL:
-            raise MemoryError
-        try:
-            for i in range(len(given)):
-                version, first, last = given[i]
-                spans[i].version = version
-                spans[i].first_high = first >> 64
-                spans[i].first_low = first & 0xFFFFFFFFFFFFFFFF
-                spans[i].last_high = last >> 64
-                spans[i].last_low = last & 0xFFFFFFFFFFFFFFFF
-        except BaseException:
-            free(spans)
-            raise
-        free(self.trusted)
-        self.trusted = spans
-        self.trusted_count = len(given)
+    def open_gate(self, app, slow, Current current not None, bint annotate, Way way):
+        """Set everything that a request needs; until then, and without a way, all goes slow."""
         self.app = app
         self.slow = slow
         self.current = current
         self.annotate_ = annotate
         self.way = way
 
-    cdef Tally admit(self, const unsigned char *host, Py_ssize_t length, object request):
+    cdef Tally admit(self, object host, object request):
         """The tally of the plain allow for a request by its peer; None to go the slow way."""
         cdef uint64_t high = 0, low = 0
         cdef uint32_t number
         cdef uint8_t mark
-        cdef int version = _parse(host, length, &high, &low)
-        if self.way == BY_FORWARDED_FOR and version:
-            if not self.is_trusted(version, high, low):
-                return None
+        cdef int version = 0
+        cdef Way way = self.way
+        if _is_text(host):
+            version = _parse(_text_of(host), PyUnicode_GET_LENGTH(host), &high, &low)
+        if way.kind != BY_PEER:
+            if way.trusted is not None:
+                if host is None:
+                    if not way.over_unix or not self.is_unix(request):
+                        return None
+                elif version == 0 or not way.trusted.has(version, high, low):
+                    return None
+            high = 0
             version = self.forwarded(request, &high, &low)
-        if version == 0:
+        if version <= 0:
             return None
         passes = self.current.held
         if version == 4:
@@ -146,58 +140,30 @@ cdef class Gate:
         else:
             number = passes.table.find_ipv6(high, low)
         mark = passes.marks[number]
-        if mark == MARK_PLAIN or (mark == MARK_PLAIN_PRIVATE and self.way == BY_FORWARDED_FOR):
+        if mark == MARK_PLAIN or (mark == MARK_PLAIN_PRIVATE and way.kind != BY_PEER):
             return <Tally>PyTuple_GET_ITEM(passes.tallies, number)
         if mark == MARK_BY_PATH:
             return self.by_path(passes, number, request)
         return None
 
-    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except -1:
-        """Read the right-most untrusted entry of a request's chain; 0 if anything is not plain."""
+    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except? -100:
+        """Read the client from the one header of the way; 0 or less if anything is not plain."""
         return 0
+
+    cdef inline int read(self, const unsigned char *text, Py_ssize_t length, uint64_t *high, uint64_t *low) noexcept nogil:
+        if length > MOST_BYTES:
+            return 0
+        if self.way.kind == BY_SINGLE:
+            return _parse_hop(text, length, high, low)
+        return _find_client(text, length, True, self.way.grammar, self.way.trusted, self.way.count, high, low)
+
+    cdef bint is_unix(self, object request):
+        """Does a request without a peer come over a unix socket?"""
+        return False
 
     cdef Tally by_path(self, Passes passes, uint32_t number, object request):
         """The plain allow for a path that was seen before, sent just as the app sees it; or None."""
         return None
-
-    cdef int walk(self, const unsigned char *text, Py_ssize_t end, uint64_t *high, uint64_t *low) noexcept nogil:
-        """Walk a chain from the right, past trusted hops."""
-        cdef Py_ssize_t start, first, last
-        cdef int version, entries = 0
-        while entries < MOST_ENTRIES:
-            entries += 1
-            start = end
-            while start and text[start - 1] != 44:
-                start -= 1
-            first = start
-            last = end
-            while first < last and _is_space(text[first]):
-                first += 1
-            while last > first and _is_space(text[last - 1]):
-                last -= 1
-            high[0] = 0
-            version = _parse(text + first, last - first, high, low)
-            if version == 0 or not self.is_trusted(version, high[0], low[0]):
-                return version
-            if start == 0:
-                return 0
-            end = start - 1
-        return 0
-
-    cdef inline bint is_trusted(self, int version, uint64_t high, uint64_t low) noexcept nogil:
-        cdef Py_ssize_t i
-        cdef Span_ *span
-        if version == 4:
-            high = 0
-        for i in range(self.trusted_count):
-            span = &self.trusted[i]
-            if (
-                span.version == version
-                and not _before(high, low, span.first_high, span.first_low)
-                and not _before(span.last_high, span.last_low, high, low)
-            ):
-                return True
-        return False
 
 
 cdef inline Tally _known(Passes passes, uint32_t number, object path):

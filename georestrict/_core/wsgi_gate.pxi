@@ -20,18 +20,15 @@ cdef class WsgiGate(Gate):
         return None if tally is None else tally.decision
 
     cdef Tally admit_environ(self, object environ):
-        if self.way == NO_WAY or not PyDict_CheckExact(environ):
+        if self.way is None or not PyDict_CheckExact(environ):
             return None
-        host = _item(environ, "REMOTE_ADDR")
-        if not _is_text(host):
-            return None
-        return self.admit(_text_of(host), PyUnicode_GET_LENGTH(host), environ)
+        return self.admit(_item(environ, "REMOTE_ADDR"), environ)
 
-    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except -1:
-        chain = _item(request, "HTTP_X_FORWARDED_FOR")
-        if not _is_text(chain) or PyUnicode_GET_LENGTH(chain) > MOST_BYTES:
+    cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except? -100:
+        value = _item(request, self.way.variable)
+        if not _is_text(value):
             return 0
-        return self.walk(_text_of(chain), PyUnicode_GET_LENGTH(chain), high, low)
+        return self.read(_text_of(value), PyUnicode_GET_LENGTH(value), high, low)
 
     cdef Tally by_path(self, Passes passes, uint32_t number, object request):
         cdef Py_ssize_t length

@@ -1,0 +1,58 @@
+"""Forwarding headers: the right end of one, its lines joined in order."""
+
+from __future__ import annotations
+
+from georestrict._core import MOST_BYTES
+from georestrict.address.client import Headers
+
+#: Headers by which proxies pass a client's address on. One of them on a request from a private
+#: peer means that a proxy stands in front, whatever the set-up says.
+FORWARDING_HEADERS = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"cloudfront-viewer-address",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"forwarded",
+        b"forwarded-for",
+        b"true-client-ip",
+        b"x-azure-clientip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-forwarded",
+        b"x-forwarded-for",
+        b"x-original-forwarded-for",
+        b"x-real-ip",
+    }
+)
+
+
+def lines(headers: Headers, name: bytes) -> list[bytes]:
+    """Return the values of a header; names are compared without regard to case."""
+    return [value for key, value in headers if key.lower() == name]
+
+
+def right_end(values: list[bytes]) -> tuple[bytes, bool]:
+    """Return at most the last 8 KiB of a header's lines, and whether an entry begins there.
+
+    Only these bytes are copied, however much a client sends.
+    """
+    pieces: list[bytes] = []
+    room, whole = MOST_BYTES, True
+    for line in reversed(values):
+        if len(line) > room:
+            cut = len(line) - max(room, 0)
+            if room > 0:
+                pieces.append(line[cut:])
+                whole = _entry_begins(line, cut)
+            break
+        pieces.append(line)
+        room -= len(line) + 1
+    return b",".join(reversed(pieces)), whole
+
+
+def _entry_begins(line: bytes, at: int) -> bool:
+    """Return whether nothing but a comma and white space stands before a place in a line."""
+    before = line[max(0, at - MOST_BYTES) : at].rstrip(b" \t")
+    return before.endswith(b",") or (not before and at <= MOST_BYTES)

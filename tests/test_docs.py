@@ -49,7 +49,17 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
     if not page.relative_to(ROOT).parts[0].startswith(".")
 )
-PUBLIC_MODULES = ["address", "address.strategies", "location", "asgi", "wsgi", "database", "engine", "policy.values", "testing"]
+PUBLIC_MODULES = [
+    "address",
+    "address.strategies",
+    "location",
+    "asgi",
+    "wsgi",
+    "database",
+    "engine",
+    "policy.values",
+    "testing",
+]
 # What the README tells its reader to bring: a file of Tor's, and a list.
 BROUGHT = {"geoip": "1359101952,1359118335,GB\n", "our-cloud.txt": "81.2.69.128/26\n"}
 # Doors and servers: `make test` runs this test, pip needs a registry, uvicorn does not end.

@@ -10,6 +10,7 @@ it saw itself; everything further left is the client's own text.
 ClientAddress(address=IPv4Address('81.2.69.142'), reason=<AddressReason.FORWARDED: 'forwarded'>)
 """
 
+from georestrict.address import platforms
 from georestrict.address.client import (
     FAILED,
     UNIX_PEER,
@@ -41,5 +42,6 @@ __all__ = [
     "TrustedHops",
     "TrustedProxies",
     "checked_strategy",
+    "platforms",
     "way_of",
 ]

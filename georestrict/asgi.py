@@ -77,7 +77,13 @@ def _request(scope: Scope) -> Request:
         headers = scope["headers"] = [*headers]
     path, raw_path = _paths(scope)
     method = scope.get("method", "GET")
-    return Request(_peer(scope), headers, path, raw_path, method, scope["type"])
+    rewritten = _is_rewritten(scope.get("client"))
+    return Request(_peer(scope), headers, path, raw_path, method, scope["type"], rewritten)
+
+
+def _is_rewritten(client: Any) -> bool:
+    """Whether the server took the client from a header: such a client has no port (uvicorn)."""
+    return isinstance(client, tuple | list) and len(client) == 2 and client[1] == 0
 
 
 def _peer(scope: Scope) -> str | None:

@@ -31,6 +31,7 @@ class Request(NamedTuple):
     raw_path: bytes | None
     method: str
     protocol: str
+    rewritten: bool  #: the server has put another address in the peer's place
 
 
 class Judgement(NamedTuple):
@@ -90,7 +91,7 @@ class Guard:
         self.client = checked_strategy(client)
         self.way_in = way_of(self.client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
-        self.observer = Observer()
+        self.observer = Observer(self.client)
         self.ready()
 
     def ready(self) -> None:
@@ -106,6 +107,7 @@ class Guard:
             request = read(where)
             path = request.path
             client = self.client.resolve(request.peer, request.headers)
+            self.observer.saw(request.peer, request.rewritten, request.headers, client)
             tally = self.engine.snapshot.tally(client.address, path, request.raw_path)
         except Exception:
             logger.exception("deciding failed; the request is refused")

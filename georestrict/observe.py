@@ -11,12 +11,14 @@ import logging
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from georestrict.address import AddressReason, ClientAddress
+from georestrict.address import AddressReason, ClientAddress, Headers, Strategy
 from georestrict.decision import Decision, Reason
+from georestrict.diagnose import Diagnosis
 
 logger = logging.getLogger("georestrict")
 
 _LONGEST_TEXT = 128
+_ALL, _SOME = 1000, 100
 _PREFIX = {4: 24, 6: 48}
 
 _FIXES = {
@@ -33,6 +35,15 @@ _FIXES = {
         "a trusted proxy sent no forwarding header, so its clients cannot be told; make it send "
         "one (nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or take it "
         "out of the trusted ranges"
+    ),
+    AddressReason.HEADER_MALFORMED: (
+        "the entry of the forwarding header that decides is no address; see what the proxy "
+        "writes there, and that it appends to the right (an IPv6 address with a port needs "
+        "brackets)"
+    ),
+    AddressReason.TOO_FEW_HOPS: (
+        "the forwarding header has fewer entries than declared hops; if that is so for every "
+        "request, lower the count of TrustedHops, else a client has come past a proxy"
     ),
     AddressReason.ALL_TRUSTED: (
         "every entry of the forwarding header is a trusted proxy, so the ranges hold clients, "
@@ -53,8 +64,10 @@ _PRIVATE = (
 class Observer:
     """Writes the log lines of one middleware."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Strategy) -> None:
         self._told: set[str] = set()
+        self._diagnosis: Diagnosis | None = Diagnosis(client)
+        self._requests = 0
 
     def decided(self, decision: Decision, client: ClientAddress, method: str, path: str) -> None:
         """Log a decision that is not a plain allow."""
@@ -68,6 +81,20 @@ class Observer:
         fix = _FIXES.get(client.reason)
         if fix is not None:
             self.once(client.reason, f"client address unresolved ({client.reason}): {fix}")
+
+    def saw(
+        self, peer: str | None, rewritten: bool, headers: Headers, client: ClientAddress
+    ) -> None:
+        """Look at a request, or at every hundredth when there were many; say once what is wrong."""
+        self._requests += 1
+        if self._diagnosis is None or (self._requests > _ALL and self._requests % _SOME):
+            return
+        try:
+            for finding in self._diagnosis.saw(peer, rewritten, headers, client):
+                self.once(finding.code, finding.message)
+        except Exception:  # a defect here must not touch the request
+            self._diagnosis = None
+            logger.exception("the set-up is no longer looked at")
 
     def once(self, key: str, message: str) -> None:
         """Log a warning the first time."""

@@ -59,7 +59,8 @@ def _request(environ: Environ) -> Request:
     """Read what is decided on from an environ."""
     path, raw_path = _paths(environ)
     method = environ.get("REQUEST_METHOD", "GET")
-    return Request(_peer(environ), _Headers(environ), path, raw_path, method, "http")
+    rewritten = "werkzeug.proxy_fix.orig" in environ
+    return Request(_peer(environ), _Headers(environ), path, raw_path, method, "http", rewritten)
 
 
 def _peer(environ: Environ) -> str | None:

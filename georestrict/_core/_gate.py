@@ -22,6 +22,10 @@ SLOW, PLAIN, PLAIN_PRIVATE, BY_PATH = range(4)
 # How the gate finds the client.
 BY_PEER, BY_CHAIN, BY_SINGLE = range(3)
 
+# Which plain requests go the slow way all the same, to be looked at (georestrict.diagnose): every
+# eighth, until there are 64, then every 1,024th.
+_SAMPLES, _SOON, _LATER = 64, 8, 1024
+
 
 class Way:
     """How a strategy finds the client, for the gate.
@@ -120,6 +124,16 @@ class Gate:
             raise TypeError(f"way is {way!r}, must be a Way")
         self._app, self._slow, self._current = app, slow, current
         self._annotate, self._way = annotate, way
+        self._samples, self._until_sample = _SAMPLES, _SOON
+
+    def _is_sample(self) -> bool:
+        """Return whether this request is one of those that go the slow way to be looked at."""
+        self._until_sample -= 1
+        if self._until_sample > 0:
+            return False
+        self._samples -= self._samples > 0
+        self._until_sample = _SOON if self._samples else _LATER
+        return True
 
     def _admit(self, way: Way, host: Any, request: dict[str, Any]) -> Tally | None:
         """Return the tally of the plain allow for a request by its peer; None to go slow."""
@@ -176,7 +190,7 @@ class AsgiGate(Gate):
     def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         """Return the awaitable that serves one connection."""
         tally = self._admit_scope(scope)
-        if tally is None:
+        if tally is None or self._is_sample():
             return self._slow(scope, receive, send)
         tally.add()
         if self._annotate:
@@ -235,7 +249,7 @@ class WsgiGate(Gate):
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Return the iterable that answers one request."""
         tally = self._admit_environ(environ)
-        if tally is None:
+        if tally is None or self._is_sample():
             return self._slow(environ, start_response)
         tally.add()
         if self._annotate:

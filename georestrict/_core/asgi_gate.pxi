@@ -30,7 +30,7 @@ cdef class AsgiGate(Gate):
     def __call__(self, scope, receive, send):
         """Return the awaitable that serves one connection."""
         tally = self.admit_scope(scope)
-        if tally is None:
+        if tally is None or self.is_sample():
             return self.slow(scope, receive, send)
         tally.count += 1
         if self.annotate_:

@@ -14,6 +14,9 @@ cdef enum:
     BY_PEER = 0
     BY_CHAIN = 1
     BY_SINGLE = 2
+    SAMPLES = 64
+    SOON = 8
+    LATER = 1024
 
 
 cdef class Way:
@@ -105,6 +108,8 @@ cdef class Gate:
     cdef Current current
     cdef bint annotate_
     cdef Way way
+    cdef uint32_t samples
+    cdef uint32_t until_sample
 
     def open_gate(self, app, slow, Current current not None, bint annotate, Way way):
         """Set everything that a request needs; until then, and without a way, all goes slow."""
@@ -113,6 +118,18 @@ cdef class Gate:
         self.current = current
         self.annotate_ = annotate
         self.way = way
+        self.samples = SAMPLES
+        self.until_sample = SOON
+
+    cdef inline bint is_sample(self) noexcept:
+        """Is this request one of those that go the slow way to be looked at?"""
+        self.until_sample -= 1
+        if self.until_sample:
+            return False
+        if self.samples:
+            self.samples -= 1
+        self.until_sample = SOON if self.samples else LATER
+        return True
 
     cdef Tally admit(self, object host, object request):
         """The tally of the plain allow for a request by its peer; None to go the slow way."""

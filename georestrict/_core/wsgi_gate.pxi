@@ -7,7 +7,7 @@ cdef class WsgiGate(Gate):
     def __call__(self, environ, start_response):
         """Return the iterable that answers one request."""
         tally = self.admit_environ(environ)
-        if tally is None:
+        if tally is None or self.is_sample():
             return self.slow(environ, start_response)
         tally.count += 1
         if self.annotate_:

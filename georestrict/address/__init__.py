@@ -26,6 +26,7 @@ from georestrict.address.strategies import (
     TrustedHops,
     TrustedProxies,
     checked_strategy,
+    entries_of,
     way_of,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "TrustedHops",
     "TrustedProxies",
     "checked_strategy",
+    "entries_of",
     "platforms",
     "way_of",
 ]

@@ -243,6 +243,13 @@ def way_of(client: Strategy) -> Way | None:
     return None
 
 
+def entries_of(client: Strategy, headers: Headers) -> list[bytes]:
+    """Return the entries that a strategy's header has, for telling people about it."""
+    way = way_of(client)
+    values = [] if way is None or way.kind == BY_PEER else lines(headers, way.header)
+    return right_end(values)[0].split(b",") if values else []
+
+
 def _parse_peer(peer: str | None) -> tuple[int, int] | AddressReason:
     if not peer or not isinstance(peer, str):
         return AddressReason.NO_PEER

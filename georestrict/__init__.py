@@ -20,8 +20,7 @@ from georestrict.errors import (
 from georestrict.location import Location, Locations, Status
 from georestrict.networks import Category, Confidence
 from georestrict.policy import Action, Policy, Rule
-
-__version__ = "0.1.0"
+from georestrict.version import __version__ as __version__
 
 __all__ = [
     "BACKEND",

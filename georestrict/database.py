@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
@@ -91,9 +93,8 @@ class Database:
         try:
             meta = json.loads(bytes(image.section("meta")))
             self.metadata = _metadata(meta, image)
-            self._described: list[list[str]] = meta["classes"]
-            self._locations = tuple(_location(*described) for described in self._described)
-            looked_through = [described[0] == "looked-through" for described in self._described]
+            self._locations = tuple(_location(*described) for described in meta["classes"])
+            looked_through = [described[0] == "looked-through" for described in meta["classes"]]
             root4, root6 = meta["roots"]
             self.table = Table(image.section("cells"), root4, root6, len(self._locations))
         except (
@@ -149,6 +150,12 @@ class Database:
     def classes(self) -> tuple[Location, ...]:
         """What each class id of the table means."""
         return self._locations
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of what the table holds and what it means: what lookups depend on."""
+        digest = hashlib.sha256(self._image.section("meta"))
+        digest.update(self._image.section("cells"))
+        return digest.digest()
 
     def lookup(self, address: str | IPv4Address | IPv6Address) -> Location:
         """Return all that is known of an address; text that is none has status ``unresolved``."""
@@ -223,7 +230,8 @@ class Database:
         """
         layers = [Layer(name, self._recorded(name)) for name in ("country", "network")]
         painting = paint(*layers)
-        known = {tuple(described): number for number, described in enumerate(self._described)}
+        described = json.loads(bytes(self._image.section("meta")))["classes"]
+        known = {tuple(meaning): number for number, meaning in enumerate(described)}
         try:
             labels = [known[meaning] for meaning in painting.classes]
         except KeyError as error:
@@ -280,13 +288,18 @@ def _location(status: str, country: str, network: str) -> Location:
     """Read a class from an image's metadata."""
     category, _, rest = network.partition(":")
     confidence, _, provider = rest.partition(":")
-    categories = {Category(category): Confidence(confidence)} if network else {}
     return Location(
         country=countries.normalise(country),
-        categories=MappingProxyType(categories),
-        provider=provider or None,
+        categories=_categories(f"{category}:{confidence}" if network else ""),
+        provider=sys.intern(provider) if provider else None,
         status=Status.PRIVATE if status == "looked-through" else Status(status),
     )
+
+
+@cache  # one for each pair of words that there is
+def _categories(said: str) -> Mapping[Category, Confidence]:
+    category, _, confidence = said.partition(":")
+    return MappingProxyType({Category(category): Confidence(confidence)} if said else {})
 
 
 def _metadata(meta: dict[str, Any], image: Image) -> Metadata:

@@ -13,20 +13,11 @@ from ipaddress import IPv4Address, IPv6Address
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Answers, Passes, Tally
 from georestrict.database import Database, Match, number_of, number_of_ip
 from georestrict.decision import Code, Decision, Reason
-from georestrict.lists import (
-    Label,
-    ListLabel,
-    RuleLabel,
-    holding,
-    load_list,
-    paint_lists,
-    parsed_networks,
-)
+from georestrict.lists import Label, ListLabel, Lists, RuleLabel
 from georestrict.location import Location, Status
 from georestrict.networks import ANONYMOUS
 from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Fallback, Policy, Rule
-from georestrict.sources.networks import NetworkList
 
 Address = str | IPv4Address | IPv6Address
 
@@ -39,18 +30,8 @@ class Snapshot:
     ) -> None:
         self.policy, self.database = policy, database
         self._tallies = {} if tallies is None else tallies
-        self._lists = {
-            name: load_list(policy, name, source) for name, source in policy.lists.items()
-        }
-        members: list[tuple[Label, NetworkList]] = [
-            *((ListLabel(name), networks) for name, networks in self._lists.items()),
-            *(
-                (RuleLabel(rule.name), parsed_networks(rule.networks))
-                for rule in policy.rules
-                if rule.networks
-            ),
-        ]
-        self._table, self._classes = paint_lists(database, members)
+        self._lists = Lists(policy, database)
+        self._table, self._classes = self._lists.table, self._lists.classes
         patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
         self._paths = PathPatterns(patterns)
         self._masks = {
@@ -129,7 +110,6 @@ class Snapshot:
 
     def list_matches(self, address: Address) -> tuple[Match, ...]:
         """Return the lines of the policy's lists that hold an address, or the one it carries."""
-        found: list[Match] = []
         number = number_of(address)
         if number is None:
             return ()
@@ -137,15 +117,7 @@ class Snapshot:
         carried = self.database.carried(*number)
         if carried is not None:
             numbers.append((4, carried))
-        for name, networks in self._lists.items():
-            for version, value in numbers:
-                columns = networks.ipv4 if version == 4 else networks.ipv6
-                source = str(self.policy.lists[name].path)
-                found += (
-                    Match("list", name, first, last, source, line)
-                    for first, last, line in holding(columns, version, value)
-                )
-        return tuple(found)
+        return tuple(self._lists.matches(numbers))
 
     def _inner(self, version: int, value: int) -> int | None:
         """Return the class of the IPv4 address that an IPv6 address is looked through to."""

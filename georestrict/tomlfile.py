@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +42,24 @@ def read_bytes(path: Path, place: str = "") -> bytes:
     Raises:
         ConfigurationError: if it cannot be read; ``place`` says where it was named.
     """
-    try:
+    with _told(path, place):
         return path.read_bytes()
+
+
+def hash_file(path: Path, place: str = "") -> bytes:
+    """Return the SHA-256 of a file that the configuration names, without holding it in memory.
+
+    Raises:
+        ConfigurationError: if it cannot be read; ``place`` says where it was named.
+    """
+    with _told(path, place), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+@contextmanager
+def _told(path: Path, place: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:  # a ValueError for NUL in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         where = f"{place}: " if place else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from georestrict import BACKEND, Database
 from georestrict._core import _python
 from georestrict.testing import tiny_database
+
+os.environ["GEORESTRICT_CACHE_DIR"] = ""  # no test writes to the home of who runs it
 
 CORES: list[ModuleType] = [_python]
 if BACKEND == "compiled":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from array import array
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from georestrict._core import Columns, Runs
+from georestrict._core import Columns, Runs, _grow, _trie
 from tests import gold
 from tests.conftest import CORES
 
@@ -176,6 +179,63 @@ def test_a_class_id_that_does_not_fit_is_an_error_and_never_wraps(core: Any) -> 
     runs = Runs(array("Q", [0]), array("Q", [0]), array("I", [1 << 30]))
     with pytest.raises(OverflowError, match="30 bits"):
         core.grow(runs, core.resolve(Columns.empty()))
+
+
+def test_values_on_both_sides_of_16_bits_are_told_apart(core: Any) -> None:
+    """A NARROW node holds 16-bit class ids; one above makes a WIDE node of it."""
+    for values in ([0xFFFE, 0xFFFF], [0xFFFF, 0x10000], [0x10000, 0x10001], [1, 0x10001]):
+        rows = [(9 << 16 | at, 9 << 16 | at, value) for at, value in enumerate(values)]
+        runs = core.resolve(columns_of(4, rows))
+        table = core.Table(*core.grow(runs, core.resolve(Columns.empty())), 0x10002)
+        assert [table.find_value(4, first) for first, _, _ in rows] == values
+        assert table.runs(4) == runs
+
+
+def test_more_classes_than_16_bits_tell_apart_work(core: Any) -> None:
+    count = 70_000
+    columns = Columns.empty()
+    for value in range(1, count + 1):
+        columns.append_native(4, value, value, value)
+        columns.append_native(
+            4, (1 << 31) + (value << 8), (1 << 31) + (value << 8), count - value + 1
+        )
+    runs = core.resolve(columns)
+    table = core.Table(*core.grow(runs, core.resolve(Columns.empty())), count + 1)
+    for value in (1, 2, 0xFFFE, 0xFFFF, 0x10000, 0x10001, count):
+        assert table.find_value(4, value) == value
+        assert table.find_value(4, (1 << 31) + (value << 8)) == count - value + 1
+        assert table.find_value(4, (1 << 31) + (value << 8) + 1) == 0
+    assert table.runs(4) == runs
+
+
+def test_a_label_that_does_not_fit_is_an_error_and_never_wraps(core: Any) -> None:
+    runs = core.resolve(columns_of(4, [(7, 9, 1)]))
+    for label in (1 << 32, -1):
+        with pytest.raises(OverflowError):
+            core.relabel(runs, [0, label])
+
+
+def test_a_table_of_too_many_cells_is_an_error_and_never_wraps() -> None:
+    """The plain core appends to cells that are full already."""
+    runs = CORES[0].resolve(columns_of(4, [(7, 9, 1)]))
+    cells = array("I", [0]) * (_trie.BASE_MASK - 60_000)
+    with pytest.raises(OverflowError, match="needs more than 67108863 cells"):
+        _grow._Grower(cells, runs, 32).root()
+
+
+@pytest.mark.slow
+def test_a_policy_too_large_for_the_table_is_an_error_and_never_wraps() -> None:
+    """The compiled core: each address far from all others takes seven nodes of its own."""
+    count = 2_000_000
+    spread = random.Random(8)
+    high = array("Q", (spread.getrandbits(64) for _ in range(count)))
+    low = array("Q", (spread.getrandbits(64) for _ in range(count)))
+    numbers = array("I", range(1, count + 1))
+    columns = Columns(high, low, high, low, numbers, numbers)
+    for core in CORES[1:]:  # plain Python would take minutes; its own test is above
+        runs = core.resolve(columns)
+        with pytest.raises(OverflowError, match="needs more than 67108863 cells"):
+            core.grow(core.resolve(Columns.empty()), runs)
 
 
 def test_both_cores_share_one_image_of_many_networks() -> None:
@@ -397,3 +457,69 @@ def test_a_row_never_begins_past_the_last_address(core: Any, version: int, gap: 
         )
     with pytest.raises(ValueError, match="version"):
         core.unpack(one_row, 5, 0)
+
+
+def _listed(count: int) -> bytes:
+    spread = random.Random(11)
+    lines = []
+    for number in range(count):
+        if number % 2:
+            length = spread.randint(16, 28)
+            lines.append(f"{IPv4Address(spread.getrandbits(length) << (32 - length))}/{length}")
+        else:
+            length = spread.randint(32, 56)
+            lines.append(f"{IPv6Address(spread.getrandbits(length) << (128 - length))}/{length}")
+    return "\n".join(lines).encode()
+
+
+def test_other_threads_run_while_a_large_list_is_painted() -> None:
+    """Nothing that takes long holds the GIL: another thread is never shut out for half of it."""
+    text = _listed(400_000)
+    for core in CORES[1:]:  # plain Python code lets others run at any line
+        for work in _heavy_work(core, text):
+            assert any(_longest_wait(work) < 0.5 for _ in range(20)), work
+
+
+def _heavy_work(core: Any, text: bytes) -> list[Callable[[], object]]:
+    ipv4, ipv6, _ = core.parse_networks(text)
+    numbered = ipv6._replace(value=array("I", range(1, len(ipv6.value) + 1)))
+    runs4, runs6 = core.resolve(ipv4), core.resolve(numbered)
+    merged, pairs = core.merge(runs6, core.resolve(ipv6))
+    cells = core.grow(runs4, runs6)
+    table = core.Table(*cells, len(numbered.value) + 1)
+    labels = array("I", range(len(pairs)))
+    return [
+        lambda: core.parse_networks(text),
+        lambda: core.resolve(numbered),
+        lambda: core.merge(runs6, runs4),
+        lambda: core.relabel(merged, labels),
+        lambda: core.grow(runs4, runs6),
+        lambda: core.Table(*cells, len(numbered.value) + 1),
+        lambda: table.runs(6),
+        lambda: core.spans(runs6),
+    ]
+
+
+def _longest_wait(work: Callable[[], object]) -> float:
+    """The longest time for which another thread did not run, as a share of what the work took."""
+    longest, finished, begun = 0.0, False, threading.Event()
+
+    def tick() -> None:
+        nonlocal longest
+        last = time.perf_counter()
+        begun.set()
+        while not finished:
+            time.sleep(0)
+            now = time.perf_counter()
+            longest = max(longest, now - last)
+            last = now
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    begun.wait()
+    start = time.perf_counter()
+    work()
+    took = time.perf_counter() - start
+    finished = True
+    ticking.join()
+    return longest / took

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import struct
 import sys
@@ -137,6 +138,54 @@ def test_the_error_says_what_is_wrong(
     damaged[at : at + len(value)] = value
     with pytest.raises(error, match=says):
         opened(bytes(damaged))
+
+
+SAMPLE = gzip.decompress((Path(__file__).parent / "samples/format-1.grdb.gz").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("address", "country", "categories", "status"),
+    [
+        ("81.2.69.0", "GB", {}, "known"),
+        ("81.2.69.200", "GB", {"tor": "high"}, "known"),
+        ("81.2.70.0", None, {}, "unknown"),
+        ("175.16.199.255", "CN", {}, "known"),
+        ("89.160.20.1", "SE", {}, "known"),
+        ("203.0.114.7", "FR", {}, "known"),
+        ("203.0.114.8", None, {}, "unknown"),
+        ("52.95.110.9", None, {"hosting": "high"}, "unknown"),
+        ("2001:218::53", "JP", {"vpn": "medium"}, "known"),
+        ("2001:218:8000::", "KR", {}, "known"),
+        ("2002:5102:45c8::1", "GB", {"tor": "high"}, "known"),
+        ("10.0.0.1", None, {}, "private"),
+        ("nonsense", None, {}, "unresolved"),
+    ],
+)
+def test_an_image_of_format_1_opens_and_answers(
+    address: str, country: str | None, categories: dict[str, str], status: str
+) -> None:
+    """As it was written once; see samples/README.md."""
+    database = opened(SAMPLE)
+    location = database.lookup(address)
+    assert (location.country, location.categories, location.status) == (country, categories, status)
+
+
+def test_an_image_of_format_1_is_what_its_ranges_give_today() -> None:
+    database = opened(SAMPLE)
+    database.verify()
+    assert [source.name for source in database.metadata.sources] == ["country", "network"]
+
+
+@pytest.mark.parametrize("version", [0, 2, 65535])
+def test_an_image_of_another_format_is_refused_with_the_fix(version: int) -> None:
+    other = bytearray(SAMPLE)
+    struct.pack_into("<H", other, 8, version)
+    for data in (bytes(other), resummed(other), bytes(other[:32])):
+        with pytest.raises(
+            VersionError,
+            match=f"^small: image format {version}, this release reads 1; compile the image again",
+        ):
+            opened(data)
 
 
 def test_an_image_of_the_other_byte_order_is_refused(small: bytes) -> None:

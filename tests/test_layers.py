@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "georestrict"
 
 # room -> the rooms that it may import; each line may name only rooms above it
 ALLOWED: dict[str, set[str]] = {
+    "version": set(),
     "errors": set(),
     "tomlfile": {"errors"},
     "_core": set(),
@@ -20,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": set(),
     "sources": {"errors", "_core"},
     "table": {"errors"},
+    "cache": {"version", "errors", "table"},
     "layers": {"_core", "countries", "special", "sources"},
     "manifest": {"errors", "_core", "countries", "networks", "sources", "layers", "table", "tomlfile"},
     "location": {"networks"},
@@ -29,9 +31,11 @@ ALLOWED: dict[str, set[str]] = {
     "paths": set(),
     "policy": {"errors", "_core", "countries", "networks", "paths", "tomlfile"},
     "decision": {"location", "policy"},
-    "lists": {"errors", "tomlfile", "_core", "sources", "database", "policy"},
+    "lists": {
+        "errors", "tomlfile", "_core", "sources", "table", "cache", "database", "policy",
+    },
     "snapshot": {
-        "_core", "networks", "sources", "location", "database", "paths", "policy", "decision", "lists",
+        "_core", "networks", "location", "database", "paths", "policy", "decision", "lists",
     },
     "engine": {"errors", "_core", "location", "database", "policy", "decision", "snapshot"},
     "response": {"countries", "policy", "decision"},
@@ -42,7 +46,10 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {"_core", "address", "policy", "response", "guard"},
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
-    "__init__": {"_core", "errors", "networks", "location", "database", "policy", "decision", "engine"},
+    "__init__": {
+        "version", "_core", "errors", "networks", "location", "database", "policy", "decision",
+        "engine",
+    },
     "cli": {"__init__", "errors", "_core", "table", "manifest", "location", "database", "engine"},
 }  # fmt: skip
 

@@ -25,7 +25,11 @@ cdef extern from "Python.h":
     void *PyUnicode_1BYTE_DATA(object text) noexcept nogil
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept nogil
 
-_COLUMN_TYPES = (("Q", 8), ("Q", 8), ("Q", 8), ("Q", 8), ("I", 4), ("I", 4))
+
+cdef object _zeros_of(str code, Py_ssize_t count):
+    """An array of zeros; what fills it does so without the GIL."""
+    return array(code, [0]) * count
+
 
 include "text.pxi"
 include "paint.pxi"

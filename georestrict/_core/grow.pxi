@@ -230,9 +230,10 @@ cdef class _Grower:
 
     cdef object taken(self):
         """Hand the cells out as an array."""
-        cells = array("I", bytes(4 * self.count))
+        cells = _zeros_of("I", self.count)
         cdef uint32_t[::1] view = cells
-        memcpy(&view[0], self.cells, self.count * sizeof(uint32_t))
+        with nogil:
+            memcpy(&view[0], self.cells, self.count * sizeof(uint32_t))
         return cells
 
 
@@ -253,12 +254,14 @@ cdef _RunWriter _read_runs(runs):
     cdef Py_ssize_t i
     _check_runs(runs)
     out.reserve(high.shape[0] + 1)
-    for i in range(high.shape[0]):
-        if value[i] >= VALUE_LIMIT:
-            raise OverflowError(f"a class id of {value[i]} does not fit in 30 bits")
-        out.starts[i].high = high[i]
-        out.starts[i].low = low[i]
-        out.values[i] = value[i]
+    with nogil:
+        for i in range(high.shape[0]):
+            if value[i] >= VALUE_LIMIT:
+                with gil:
+                    raise OverflowError(f"a class id of {value[i]} does not fit in 30 bits")
+            out.starts[i].high = high[i]
+            out.starts[i].low = low[i]
+            out.values[i] = value[i]
     out.count = high.shape[0]
     return out
 

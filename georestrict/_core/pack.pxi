@@ -65,15 +65,16 @@ def spans(runs):
     cdef Py_ssize_t i, count = value.shape[0]
     _check_runs(runs)
     row.line = 0
-    for i in range(count):
-        if value[i] == 0:
-            continue
-        row.first_high = high[i]
-        row.first_low = low[i]
-        row.last_low = (low[i + 1] if i + 1 < count else 0) - 1
-        row.last_high = (high[i + 1] if i + 1 < count else 0) - (1 if i + 1 == count or low[i + 1] == 0 else 0)
-        row.value = value[i]
-        out.add(&row)
+    with nogil:
+        for i in range(count):
+            if value[i] == 0:
+                continue
+            row.first_high = high[i]
+            row.first_low = low[i]
+            row.last_low = (low[i + 1] if i + 1 < count else 0) - 1
+            row.last_high = (high[i + 1] if i + 1 < count else 0) - (1 if i + 1 == count or low[i + 1] == 0 else 0)
+            row.value = value[i]
+            out.add(&row)
     return out.columns()
 
 

@@ -107,21 +107,16 @@ cdef class _RunWriter:
         return 0
 
     cdef object runs(self):
-        runs = Runs(
-            array("Q", bytes(8 * self.count)),
-            array("Q", bytes(8 * self.count)),
-            array("I", bytes(4 * self.count)),
-        )
-        if self.count:
-            self.copy(runs.high, runs.low, runs.value)
-        return runs
-
-    cdef void copy(self, uint64_t[::1] high, uint64_t[::1] low, uint32_t[::1] value) noexcept:
+        runs = Runs(_zeros_of("Q", self.count), _zeros_of("Q", self.count), _zeros_of("I", self.count))
+        cdef uint64_t[::1] high = runs.high, low = runs.low
+        cdef uint32_t[::1] value = runs.value
         cdef Py_ssize_t i
-        for i in range(self.count):
-            high[i] = self.starts[i].high
-            low[i] = self.starts[i].low
-            value[i] = self.values[i]
+        with nogil:
+            for i in range(self.count):
+                high[i] = self.starts[i].high
+                low[i] = self.starts[i].low
+                value[i] = self.values[i]
+        return runs
 
 
 def resolve(columns):
@@ -141,16 +136,16 @@ def resolve(columns):
     try:
         if spans == NULL or heap == NULL:
             raise MemoryError
-        for i in range(count):
-            spans[i].first_high = first_high[i]
-            spans[i].first_low = first_low[i]
-            spans[i].last_high = last_high[i]
-            spans[i].last_low = last_low[i]
-            spans[i].value = value[i]
-            spans[i].order = <uint32_t>i
-            if i and _compare_spans(&spans[i - 1], &spans[i]) > 0:
-                sorted_already = False
         with nogil:
+            for i in range(count):
+                spans[i].first_high = first_high[i]
+                spans[i].first_low = first_low[i]
+                spans[i].last_high = last_high[i]
+                spans[i].last_low = last_low[i]
+                spans[i].value = value[i]
+                spans[i].order = <uint32_t>i
+                if i and _compare_spans(&spans[i - 1], &spans[i]) > 0:
+                    sorted_already = False
             if not sorted_already:
                 qsort(spans, count, sizeof(Span), _compare_spans)
             _sweep(spans, count, heap, out)
@@ -295,7 +290,14 @@ cdef class _PairIds:
         return 0
 
     cdef list pairs(self):
-        return [(int(self.keys[i] >> 32), int(self.keys[i] & 0xFFFFFFFF)) for i in range(self.count)]
+        cdef uint32_t i
+        found = []
+        for i in range(self.count):
+            if i & 0xFFF == 0xFFF:
+                with nogil:  # a place where other threads may run
+                    pass
+            found.append((int(self.keys[i] >> 32), int(self.keys[i] & 0xFFFFFFFF)))
+        return found
 
 
 def relabel(runs, labels):
@@ -306,8 +308,10 @@ def relabel(runs, labels):
     cdef Py_ssize_t i, known = table.shape[0]
     cdef _RunWriter out = _RunWriter()
     _check_runs(runs)
-    for i in range(value.shape[0]):
-        if value[i] >= known:
-            raise IndexError(f"value {value[i]} has no label")
-        out.put(high[i], low[i], table[value[i]])
+    with nogil:
+        for i in range(value.shape[0]):
+            if value[i] >= known:
+                with gil:
+                    raise IndexError(f"value {value[i]} has no label")
+            out.put(high[i], low[i], table[value[i]])
     return out.runs()

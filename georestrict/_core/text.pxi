@@ -281,31 +281,36 @@ def parse_networks(bytes data not None):
     cdef int version
     cdef _Growing ipv4 = _Growing(), ipv6 = _Growing()
     bad = []
-    if size >= 3 and text[0] == 0xEF and text[1] == 0xBB and text[2] == 0xBF:
-        at = 3
-    while at <= size:
-        start = at
-        while at < size and text[at] != 10:
+    with nogil:
+        if size >= 3 and text[0] == 0xEF and text[1] == 0xBB and text[2] == 0xBF:
+            at = 3
+        while at <= size:
+            start = at
+            while at < size and text[at] != 10:
+                at += 1
+            end = at
             at += 1
-        end = at
-        at += 1
-        number += 1
-        while start < end and (_is_space(text[start]) or text[start] == 13):
-            start += 1
-        while end > start and (_is_space(text[end - 1]) or text[end - 1] == 13):
-            end -= 1
-        end = start + _entry_length(text + start, end - start)
-        if end == start:
-            continue
-        version = _parse_entry(text + start, end - start, &row)
-        row.value = 1
-        row.line = number
-        if version == 4:
-            ipv4.add(&row)
-        elif version == 6:
-            ipv6.add(&row)
-        else:
-            bad.append(number)
+            if number == <uint32_t>0xFFFFFFFF:
+                with gil:
+                    raise OverflowError("a list has at most 2**32 - 1 lines")
+            number += 1
+            while start < end and (_is_space(text[start]) or text[start] == 13):
+                start += 1
+            while end > start and (_is_space(text[end - 1]) or text[end - 1] == 13):
+                end -= 1
+            end = start + _entry_length(text + start, end - start)
+            if end == start:
+                continue
+            version = _parse_entry(text + start, end - start, &row)
+            row.value = 1
+            row.line = number
+            if version == 4:
+                ipv4.add(&row)
+            elif version == 6:
+                ipv6.add(&row)
+            else:
+                with gil:
+                    bad.append(number)
     return ipv4.columns(), ipv6.columns(), bad
 
 
@@ -319,29 +324,31 @@ cdef class _Growing:
     def __dealloc__(self):
         free(self.rows)
 
-    cdef int add(self, Range *row) except -1:
+    cdef int add(self, Range *row) except -1 nogil:
         cdef Range *grown
         if self.count == self.capacity:
             self.capacity = 2 * self.capacity if self.capacity else 256
             grown = <Range *>realloc(self.rows, self.capacity * sizeof(Range))
             if grown == NULL:
-                raise MemoryError
+                with gil:
+                    raise MemoryError
             self.rows = grown
         self.rows[self.count] = row[0]
         self.count += 1
         return 0
 
     cdef object columns(self):
-        columns = Columns(*(array(code, bytes(width * self.count)) for code, width in _COLUMN_TYPES))
+        columns = Columns(*(_zeros_of(code, self.count) for code in "QQQQII"))
         cdef uint64_t[::1] first_high = columns.first_high, first_low = columns.first_low
         cdef uint64_t[::1] last_high = columns.last_high, last_low = columns.last_low
         cdef uint32_t[::1] value = columns.value, line = columns.line
         cdef Py_ssize_t i
-        for i in range(self.count):
-            first_high[i] = self.rows[i].first_high
-            first_low[i] = self.rows[i].first_low
-            last_high[i] = self.rows[i].last_high
-            last_low[i] = self.rows[i].last_low
-            value[i] = self.rows[i].value
-            line[i] = self.rows[i].line
+        with nogil:
+            for i in range(self.count):
+                first_high[i] = self.rows[i].first_high
+                first_low[i] = self.rows[i].first_low
+                last_high[i] = self.rows[i].last_high
+                last_low[i] = self.rows[i].last_low
+                value[i] = self.rows[i].value
+                line[i] = self.rows[i].line
         return columns

@@ -109,22 +109,24 @@ class Image:
         return name in self._sections
 
 
-def encode(sections: Mapping[str, bytes]) -> bytes:
+def encode(sections: Mapping[str, bytes | memoryview]) -> bytes:
     """Return the bytes of an image with these sections."""
     body = _aligned(_HEADER.size + len(sections) * _SECTION.size)
-    offset, table, parts = body, bytearray(), []
+    offset, body_sum, table = body, 0, bytearray()
+    parts: list[bytes | memoryview] = []
     for name, data in sections.items():
         table += _SECTION.pack(name.encode("ascii"), offset, len(data))
-        parts += [data, bytes(_aligned(len(data)) - len(data))]
+        for part in (data, bytes(_aligned(len(data)) - len(data))):
+            parts.append(part)
+            body_sum = zlib.crc32(part, body_sum)
         offset += _aligned(len(data))
-    content = b"".join(parts)
 
     def header(header_sum: int) -> bytes:
         fields = (MAGIC, FORMAT_VERSION, _BYTE_ORDERS[sys.byteorder], 0, len(sections), offset)
-        packed = _HEADER.pack(*fields, header_sum, zlib.crc32(content)) + table
+        packed = _HEADER.pack(*fields, header_sum, body_sum) + table
         return packed.ljust(body, b"\0")
 
-    return header(zlib.crc32(header(0))) + content
+    return b"".join([header(zlib.crc32(header(0))), *parts])
 
 
 def publish(path: Path, data: bytes) -> None:

@@ -28,9 +28,10 @@ test-slow: $(STAMP)
 test-all: $(STAMP)
 	$(BIN)/python tests/run.py --all
 
+# QUESTION=lookup asks only that one.
 bench: $(STAMP)
 	$(BIN)/pip install --quiet -e '.[bench]'
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(QUESTION)
 
 check: lint type docs
 

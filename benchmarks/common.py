@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import platform
 import random
+import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from ipaddress import IPv4Address
 from pathlib import Path
 from statistics import median
+from types import FunctionType
 
 from georestrict import BACKEND
 
@@ -26,30 +28,70 @@ def random_ipv4(count: int, seed: int) -> list[str]:
     return [str(IPv4Address(spread.getrandbits(32))) for _ in range(count)]
 
 
+def time_round(
+    candidates: Mapping[str, Callable[[], object]],
+    calls: int,
+    first: int,
+    warm: Mapping[str, Callable[[], object]] | None = None,
+) -> dict[str, float]:
+    """Run all candidates once, beginning with the ``first``; return nanoseconds a call.
+
+    Whoever comes behind another over the same addresses finds them warm. So each round begins with
+    another candidate. ``warm`` is run before a candidate, untimed.
+    """
+    names = list(candidates)
+    first %= len(names)
+    times = {}
+    for name in names[first:] + names[:first]:
+        if warm:
+            warm[name]()
+        run = candidates[name]
+        start = time.perf_counter_ns()
+        run()
+        times[name] = (time.perf_counter_ns() - start) / calls
+    return times
+
+
 def interleaved(
     candidates: dict[str, Callable[[], object]], calls: int
 ) -> dict[str, dict[str, float]]:
     """Run all candidates in turn, round by round; nanoseconds a call: median, lowest, highest."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(ROUNDS):
-        for name, run in candidates.items():
-            start = time.perf_counter_ns()
-            run()
-            times[name].append((time.perf_counter_ns() - start) / calls)
+    rounds = [time_round(candidates, calls, number) for number in range(ROUNDS)]
     return {
-        name: {"median_ns": median(found), "lowest_ns": min(found), "highest_ns": max(found)}
-        for name, found in times.items()
+        name: {f"{of}_ns": value for of, value in spread(one[name] for one in rounds).items()}
+        for name in candidates
     }
 
 
-def save(name: str, results: dict[str, object]) -> None:
+def spread(values: Iterable[float], digits: int = 6) -> dict[str, float]:
+    """Return median, lowest and highest."""
+    found = list(values)
+    named = {"median": median(found), "lowest": min(found), "highest": max(found)}
+    return {name: round(value, digits) for name, value in named.items()}
+
+
+def loop(call: Callable[[str], object] | None, texts: Sequence[str]) -> Callable[[], None]:
+    """Return a loop that calls with each text; without a call, the loop alone.
+
+    Each loop has a code object of its own: CPython specialises a call in the code, so a shared one
+    would be slow for all callables but one kind.
+    """
+
+    def calling() -> None:
+        ask = call
+        for text in texts:
+            ask(text)  # type: ignore[misc] # the other loop is for no call
+
+    def empty() -> None:
+        for _ in texts:
+            pass
+
+    made = empty if call is None else calling
+    return FunctionType(made.__code__.replace(), made.__globals__, closure=made.__closure__)
+
+
+def save(name: str, results: Mapping[str, object]) -> None:
     """Write a result file with the date, the machine, the versions and the commit."""
-    packages = {}
-    for package in ("georestrict", "iptocc", "maxminddb", "starlette"):
-        try:
-            packages[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
@@ -60,11 +102,25 @@ def save(name: str, results: dict[str, object]) -> None:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {_processor()}",
         "commit": commit.stdout.strip() or "unknown",
-        "packages": packages,
+        "packages": _versions(),
         "rounds": ROUNDS,
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"about": about, **results}, indent=2) + "\n")
+
+
+def _versions() -> dict[str, str]:
+    """The versions of ours, and of what the extra ``bench`` installs."""
+    required = metadata.requires("georestrict") or []
+    peers = [one for one in required if re.search(r"extra == ['\"]bench['\"]", one)]
+    names = ["georestrict", "starlette", *(re.split(r"[\s\[<>=!~;]", one)[0] for one in peers)]
+    versions = {}
+    for name in sorted(names):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def _processor() -> str:

@@ -20,9 +20,11 @@ from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import report
 from georestrict import (
     Category,
     Code,
@@ -429,3 +431,20 @@ def test_the_image_holds_the_data_that_is_documented() -> None:
             "the image was built from other data: build it again"
         )
         assert f"{source.rows[0]:,} IPv4 and {source.rows[1]:,} IPv6" in row["what"]
+
+
+@pytest.mark.parametrize("page", [report.README, report.METHOD], ids=["README", "method"])
+def test_the_figures_of_a_page_are_those_of_the_result_files(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    fresh = report.spliced(page, text, report.read())
+    assert text == fresh, "say 'make bench QUESTION=report'"
+
+
+def test_the_chart_of_the_lookups_shows_the_result_file() -> None:
+    lookups = report.read()["lookup"]
+    chart = ElementTree.parse(report.LOOKUP_CHART)
+    shown = [text.text for text in chart.iter("{http://www.w3.org/2000/svg}text")]
+    for family in report.FAMILIES:
+        for name in report.candidates(lookups, family, "per range"):
+            assert name in shown
+            assert report.label(report.net_ns(lookups, family, "per range", name)) in shown

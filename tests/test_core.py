@@ -57,6 +57,23 @@ ADDRESS_LIKE = st.one_of(
 )
 
 
+def test_addresses_are_read_alike_wherever_they_lie_in_memory(core: Any) -> None:
+    spread = random.Random(5)
+    texts = []  # all kept, so that some lie at the end of a page, where less may be read
+    for _ in range(3000):
+        groups = [f"{spread.getrandbits(spread.choice((4, 8, 12, 16))):x}" for _ in range(8)]
+        start, end = sorted(spread.choices(range(9), k=2))
+        texts.append(":".join(groups))
+        texts.append(":".join(groups[:start]) + "::" + ":".join(groups[end:]))
+        texts.append(str(IPv4Address(spread.getrandbits(32))))
+        texts.append(".".join(str(spread.randrange(300)) for _ in range(4)))
+    for text in texts[:]:
+        at = spread.randrange(len(text))
+        texts.append(text[:at] + spread.choice("0.:9aG/ ") + text[at + spread.randrange(2) :])
+    for text in texts:
+        assert core.parse_address(text) == _as_tuple(gold.parse(text))
+
+
 @given(text=ADDRESS_LIKE)
 @settings(max_examples=1500, deadline=None)
 @example("\ud800")

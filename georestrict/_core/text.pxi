@@ -6,7 +6,7 @@ cdef extern from "wide.h" nogil:
     int gr_ipv6(const unsigned char *text, size_t length, uint64_t *high, uint64_t *low) noexcept
 
 
-cdef inline bint _parse_ipv4(const unsigned char *text, Py_ssize_t length, uint64_t *out) noexcept nogil:
+cdef bint _parse_ipv4(const unsigned char *text, Py_ssize_t length, uint64_t *out) noexcept nogil:
     """Dotted quad to a number. Every octet: one to three digits, no leading zero, at most 255."""
     cdef uint32_t value = 0, octet = 0, digit
     cdef int digits = 0, dots = 0
@@ -49,7 +49,7 @@ cdef inline int _hex_digit(unsigned char c) noexcept nogil:
     return -1
 
 
-cdef inline bint _parse_ipv6(const unsigned char *text, Py_ssize_t length, uint64_t *high, uint64_t *low) noexcept nogil:
+cdef bint _parse_ipv6(const unsigned char *text, Py_ssize_t length, uint64_t *high, uint64_t *low) noexcept nogil:
     """RFC 4291 text to two 64-bit halves; a dotted quad may fill the last 32 bits."""
     cdef uint16_t groups[8]
     cdef uint64_t quad
@@ -128,8 +128,8 @@ cdef inline bint _parse_ipv6(const unsigned char *text, Py_ssize_t length, uint6
 
 cdef inline int _parse(const unsigned char *text, Py_ssize_t length, uint64_t *high, uint64_t *low) noexcept nogil:
     """Return 4, 6 or 0 (not an address). IPv4 is left in ``low``; IPv4-mapped IPv6 is IPv4."""
-    cdef Py_ssize_t i
-    if _parse_ipv4(text, length, low):
+    cdef int known = gr_ipv4(text, length, low)  # in place; the rest is a call
+    if known == 1 or (known < 0 and _parse_ipv4(text, length, low)):
         return 4
     if not _parse_ipv6(text, length, high, low):
         return 0
@@ -148,11 +148,11 @@ cdef inline int _parse_str(str text, uint64_t *high, uint64_t *low) noexcept:
 
 cdef inline int _parse_any(object text, uint64_t *high, uint64_t *low) except -1:
     """As ``_parse_str``; a subclass of str keeps its text elsewhere, so a copy of it is read."""
-    if not PyUnicode_CheckExact(text):
-        if not PyUnicode_Check(text):
-            raise TypeError(f"an address is text, not {type(text).__name__}")
-        text = PyUnicode_FromObject(text)
-    return _parse_str(<str>text, high, low)
+    if PyUnicode_CheckExact(text):
+        return _parse_str(<str>text, high, low)
+    if not PyUnicode_Check(text):
+        raise TypeError(f"an address is text, not {type(text).__name__}")
+    return _parse_str(<str>PyUnicode_FromObject(text), high, low)
 
 
 def parse_address(text):

@@ -29,6 +29,8 @@ def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
     if wanted is not None:
         found.append(("long checks", slow, {}))
         if BACKEND == "compiled":
+            found.append(("instructions", [sys.executable, "benchmarks/instructions.py"], {}))
+            found.append(("sanitizers", [sys.executable, "tests/sanitize.py"], {}))
             found.append(("wheel and sdist", [sys.executable, "tests/wheel.py"], {}))
             found.append(
                 (

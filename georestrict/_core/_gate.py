@@ -204,7 +204,10 @@ class AsgiGate(Gate):
 
     def _admit_scope(self, scope: Any) -> Tally | None:
         way = self._way
-        if way is None or type(scope) is not dict or scope.get("type") not in ("http", "websocket"):
+        if way is None or type(scope) is not dict:
+            return None
+        kind = scope.get("type")
+        if type(kind) is not str or kind not in ("http", "websocket"):
             return None
         client = scope.get("client")
         if client is None:

@@ -235,11 +235,12 @@ def ratio_of_added(
 ) -> tuple[float, list[float]]:
     """Return the ratio of what one middleware adds to what another adds, and its 95 % interval.
 
-    Each is a candidate and its bare app. Medians over all rounds are subtracted and divided; the
-    interval is that of a bootstrap which draws whole rounds, since a slow moment of the machine
-    hits all candidates of a round.
+    Each is a candidate and its bare app, or "" to subtract nothing. Medians over all rounds are
+    subtracted and divided; the interval is that of a bootstrap which draws whole rounds, since a
+    slow moment of the machine hits all candidates of a round.
     """
-    rounds = numpy.array([times[name] for name in (*first, *second)])
+    nothing = [0.0] * len(times[first[0]])
+    rounds = numpy.array([times[name] if name else nothing for name in (*first, *second)])
     drawn = numpy.random.default_rng(1).integers(rounds.shape[1], size=(2000, rounds.shape[1]))
 
     def ratio(medians: Any) -> Any:

@@ -6,7 +6,9 @@ each request is decided in full; the bare ones receive the same.
 
 Three servers run at once, two of them with the same bare app: how far *they* differ is the noise
 of this machine (the A/A control). A block measures each for one second, in random order; ratios are
-taken within a block. The median of all blocks stands, with the 95 % interval of a bootstrap.
+taken within a block. All servers are started anew for every few blocks, because where a process
+happens to lie in memory makes it faster or slower for as long as it lives. The median of all blocks
+stands, with the 95 % interval of a bootstrap that draws starts, and blocks within them.
 Servers and wrk have a processor each where there are two. Bias: on loopback a request costs less
 than over a network, so that what a middleware adds weighs more.
 """
@@ -34,7 +36,7 @@ from benchmarks import apps
 from benchmarks.common import save
 from georestrict import Database, Engine
 
-BLOCKS = 30
+STARTS, BLOCKS = 6, 5  # of the servers, and measured with each
 CONNECTIONS = 32
 FIGURES = ("requests a second", "p50 µs", "p99 µs")
 
@@ -106,16 +108,18 @@ def main() -> None:
         script = folder / "script.lua"
         script.write_text(SCRIPT.format(addresses=addresses, path=apps.PATH))
         for server, command in SERVERS.items():
-            with ExitStack() as running:
-                ports = {
-                    role: running.enter_context(serving(folder, command, app, role))
-                    for role, app in (("a", "bare"), ("b", "bare"), ("guarded", "guarded"))
-                }
-                for role, port in ports.items():
-                    check(port, guarded=role == "guarded")
-                measured = blocks(wrk, script, ports)
+            measured: Measured = []
+            for number in range(STARTS):
+                with ExitStack() as running:
+                    ports = {
+                        role: running.enter_context(serving(folder, command, app, role))
+                        for role, app in (("a", "bare"), ("b", "bare"), ("guarded", "guarded"))
+                    }
+                    for role, port in ports.items():
+                        check(port, guarded=role == "guarded")
+                    measured.append(blocks(wrk, script, ports, random.Random(number)))
             ratios = compared(measured)
-            middle = numpy.median(numpy.array(measured["a"]), axis=0)
+            middle = numpy.median(figures_of(measured, "a"), axis=(0, 1))
             bare = {
                 figure: round(float(value), 1)
                 for figure, value in zip(FIGURES, middle, strict=True)
@@ -128,7 +132,8 @@ def main() -> None:
     save(
         "endtoend",
         {
-            "blocks": BLOCKS,
+            "starts": STARTS,
+            "blocks_each": BLOCKS,
             "seconds_each": 1,
             "connections": CONNECTIONS,
             "processors": os.cpu_count(),
@@ -198,15 +203,21 @@ def check(port: int, *, guarded: bool) -> None:
         assert answered == status, (port, address, answered)
 
 
-def blocks(wrk: str, script: Path, ports: dict[str, int]) -> dict[str, list[tuple[float, ...]]]:
-    """Measure every server once a block, in random order; the first two blocks only warm up."""
+# of each start, each role and each block: the figures
+Measured = list[dict[str, list[tuple[float, ...]]]]
+
+
+def blocks(
+    wrk: str, script: Path, ports: dict[str, int], spread: random.Random
+) -> dict[str, list[tuple[float, ...]]]:
+    """Measure every server once a block, in random order; the first block only warms up."""
     measured: dict[str, list[tuple[float, ...]]] = {role: [] for role in ports}
-    order, spread = list(ports), random.Random(1)
-    for number in range(BLOCKS + 2):
+    order = list(ports)
+    for number in range(BLOCKS + 1):
         spread.shuffle(order)
         for role in order:
             figures = load(wrk, script, ports[role])
-            if number >= 2:
+            if number:
                 measured[role].append(figures)
     return measured
 
@@ -224,22 +235,25 @@ def load(wrk: str, script: Path, port: int) -> tuple[float, ...]:
     return requests / microseconds * 1e6, float(p50), float(p99)
 
 
-def compared(measured: dict[str, list[tuple[float, ...]]]) -> dict[str, Any]:
+def figures_of(measured: Measured, role: str) -> Any:
+    """Return the figures of a role as an array of starts, blocks and figures."""
+    return numpy.array([start[role] for start in measured])
+
+
+def compared(measured: Measured) -> dict[str, Any]:
     """Return the ratios of the guarded app and of the control, each with its interval."""
-    base = numpy.array(measured["a"])
-    ratios = {
-        name: numpy.array(measured[role]) / base
-        for name, role in (("guarded over bare", "guarded"), ("bare over bare (A/A)", "b"))
-    }
-    drawn = numpy.random.default_rng(1).integers(BLOCKS, size=(5000, BLOCKS))
+    base, random_draw = figures_of(measured, "a"), numpy.random.default_rng(1)
+    starts = random_draw.integers(STARTS, size=(5000, STARTS, 1))
+    within = random_draw.integers(BLOCKS, size=(5000, STARTS, BLOCKS))
     results: dict[str, Any] = {}
-    for name, found in ratios.items():
+    for name, role in (("guarded over bare", "guarded"), ("bare over bare (A/A)", "b")):
+        ratios = figures_of(measured, role) / base
         results[name] = {}
         for column, figure in enumerate(FIGURES):
-            medians = numpy.median(found[:, column][drawn], axis=1)
+            found = ratios[:, :, column]
+            medians = numpy.median(found[starts, within], axis=(1, 2))
             interval = [round(float(end), 4) for end in numpy.quantile(medians, (0.025, 0.975))]
-            middle = round(float(numpy.median(found[:, column])), 4)
-            results[name][figure] = [middle, interval]
+            results[name][figure] = [round(float(numpy.median(found)), 4), interval]
     return results
 
 

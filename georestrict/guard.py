@@ -108,11 +108,11 @@ class Guard:
             path = request.path
             client = self.client.resolve(request.peer, request.headers)
             self.observer.saw(request.peer, request.rewritten, request.headers, client)
-            tally = self.engine.snapshot.tally(client.address, path, request.raw_path)
+            tally, decision = self.engine.snapshot.judge(client.address, path, request.raw_path)
         except Exception:
             logger.exception("deciding failed; the request is refused")
-            tally = self.engine.snapshot.failure
+            tally, decision = self.engine.snapshot.failure
         tally.add()
         if client.address is None:
             self.observer.unresolved(client)
-        return Judgement(tally.decision, client, path)
+        return Judgement(decision, client, path)

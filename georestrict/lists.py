@@ -79,8 +79,9 @@ class Lists:
     """
 
     table: Table
-    #: what each class of the table means: a class of the database, and the labels that hold there
-    classes: list[tuple[int, frozenset[Label]]]
+    bases: array[int]  #: for each class of the table its class of the database …
+    held: array[int]  #: … and which of ``sets`` holds there
+    sets: list[frozenset[Label]]
 
     def __init__(self, policy: Policy, database: Database) -> None:
         self._policy, self._database = policy, database
@@ -91,10 +92,10 @@ class Lists:
         ]
         self._kept: dict[str, NetworkList] = {}
         self._digests: Sequence[bytes] = ()
-        nothing: frozenset[Label] = frozenset()
         if not self._labels:
             self.table = database.table
-            self.classes = [(number, nothing) for number in range(len(database.classes))]
+            count = len(database.classes)
+            self._name(array("I", range(count)), array("I", bytes(4 * count)), [0])
         elif self._worth_sharing():
             digests = [
                 hash_file(policy.lists[name].path, self._place(name)) for name in policy.lists
@@ -226,12 +227,12 @@ class Lists:
         self.table, self._digests = table, digests
         self._name(classes, held, sets)
 
-    def _name(self, classes: Iterable[int], held: Iterable[int], sets: Iterable[int]) -> None:
-        named = [
+    def _name(self, bases: array[int], held: array[int], sets: Iterable[int]) -> None:
+        self.bases, self.held = bases, held
+        self.sets = [
             frozenset(label for at, label in enumerate(self._labels) if bits >> at & 1)
             for bits in sets
         ]
-        self.classes = [(number, named[at]) for number, at in zip(classes, held, strict=True)]
 
 
 def parsed_networks(texts: Iterable[str]) -> NetworkList:

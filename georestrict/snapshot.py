@@ -6,11 +6,12 @@ class, and each class its decision, or a short program where the decision depend
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from array import array
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
-from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Answers, Passes, Tally
+from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
 from georestrict.database import Database, Match, number_of, number_of_ip
 from georestrict.decision import Code, Decision, Reason
 from georestrict.lists import Label, ListLabel, Lists, RuleLabel
@@ -20,6 +21,9 @@ from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Fallback, Policy, Rule
 
 Address = str | IPv4Address | IPv6Address
+
+_Item = TypeVar("_Item")
+_UNRESOLVED = Location(status=Status.UNRESOLVED)
 
 
 class Snapshot:
@@ -31,69 +35,149 @@ class Snapshot:
         self.policy, self.database = policy, database
         self._tallies = {} if tallies is None else tallies
         self._lists = Lists(policy, database)
-        self._table, self._classes = self._lists.table, self._lists.classes
+        self._table = self._lists.table
         patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
         self._paths = PathPatterns(patterns)
         self._masks = {
             rule.name: sum(1 << patterns.index(path) for path in set(rule.paths))
             for rule in policy.rules
         }
-        # None: the class's IPv6 addresses carry an IPv4 address, and are decided by the pair
-        entries = [
-            None
-            if database.looked_through[number]
-            else self._entry(database.classes[number], labels)
-            for number, labels in self._classes
-        ]
-        unresolved = self._entry(Location(status=Status.UNRESOLVED), frozenset())
-        self._entries, self._unresolved = entries, unresolved
-        self._at = Answers(self._table, entries, unresolved, bytes(len(entries))).at
-        self.passes = self._passes(entries)
-        self._pairs: dict[tuple[int, int | None], Tally | _Program] = {}
-        self.failure = self._enforced(Action.BLOCK, Reason.ERROR, None, Location())
+        # Which rules match a class: those that match its class of the database, and its lists.
+        self._by_base = [self._matching_location(location) for location in database.classes]
+        self._by_set = [self._matching_labels(labels) for labels in self._lists.sets]
+        # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
+        # IPv6 address that carries an IPv4 address gets depends on both.
+        self._verdicts: list[_Verdict | None] = [None]
+        self._numbers: dict[tuple[int, str | None, Status], int] = {}
+        self._verdict_of = array(
+            "I",
+            (
+                0 if database.looked_through[base] else self._number(base, self._by_set[held])
+                for base, held in zip(self._lists.bases, self._lists.held, strict=True)
+            ),
+        )
+        self._pairs: dict[tuple[int, int | None], _Verdict] = {}
+        self._decisions: dict[tuple[_Where, Tally], Decision] = {}
+        self.passes = self._passes()
+        everywhere = self._matching_location(_UNRESOLVED) & self._matching_labels(frozenset())
+        self._unresolved = self._verdict(everywhere, _UNRESOLVED)
+        failed = self._enforced(Action.BLOCK, Reason.ERROR, None, Location())
+        self.failure = failed, failed.decision
 
-    def _passes(self, entries: Sequence[Tally | _Program | None]) -> Passes:
+    def _number(self, base: int, by_set: int) -> int:
+        """Return the number of the verdict for a class of the database and some lists."""
+        location = self.database.classes[base]
+        key = self._by_base[base] & by_set, location.country, location.status
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._verdicts)
+            self._verdicts.append(self._verdict(key[0], location))
+        return number
+
+    def _passes(self) -> Passes:
         """Return what the gate may let through without asking: plain allows.
 
-        A private peer may be a proxy that nobody declared, which only its headers tell.
+        A private peer may be a proxy that nobody declared, which only its headers tell. The gate
+        knows 16-bit verdicts; in a policy with more, the others go the slow way.
         """
-        marks = bytearray()
-        tallies: list[Tally | None] = []
-        by_path: list[list[Tally | None] | None] = []
-        for entry, (number, _) in zip(entries, self._classes, strict=True):
-            private = self.database.classes[number].status is Status.PRIVATE
-            if isinstance(entry, Tally) and entry.decision.plain_allow:
-                marks.append(PLAIN_PRIVATE if private else PLAIN)
+        kinds = bytearray()
+        for verdict in self._verdicts[: 1 << 16]:
+            if isinstance(verdict, Tally) and verdict.decision.plain_allow:
+                private = verdict.decision.location.status is Status.PRIVATE
+                kinds.append(PLAIN_PRIVATE if private else PLAIN)
             else:
-                marks.append(BY_PATH if isinstance(entry, _Program) and not private else SLOW)
-            tallies.append(entry if isinstance(entry, Tally) else None)
-            by_path.append(entry.plain_by_route if isinstance(entry, _Program) else None)
-        return Passes(self._table, bytes(marks), tallies, by_path, self._paths.routes)
+                public = isinstance(verdict, _Program) and not verdict.is_private
+                kinds.append(BY_PATH if public else SLOW)
+        narrow = array("H", (number if number < 1 << 16 else 0 for number in self._verdict_of))
+        tallies = [
+            verdict if isinstance(verdict, Tally) else None for verdict in self._verdicts[: 1 << 16]
+        ]
+        self._annotations: list[Decision | None] = []
+        self._by_path: list[list[tuple[Tally, Decision] | None] | None] = []
+        return Passes(
+            self._table,
+            narrow,
+            bytes(kinds),
+            tallies,
+            self._annotations,
+            self._by_path,
+            self._paths.routes,
+        )
 
     def decide(self, address: Address | None, path: str, raw_path: bytes | None) -> Decision:
         """Return the decision for an address and a path."""
-        decision: Decision = self.tally(address, path, raw_path).decision
-        return decision
+        return self.judge(address, path, raw_path)[1]
 
-    def tally(self, address: Address | None, path: str, raw_path: bytes | None) -> Tally:
-        """Return the decision for an address and a path, with its count."""
-        entry = self._unresolved if address is None else self._find(address)
-        if isinstance(entry, Tally):
-            return entry
+    def judge(
+        self, address: Address | None, path: str, raw_path: bytes | None
+    ) -> tuple[Tally, Decision]:
+        """Return what counts the decision for an address and a path, and the decision."""
+        where = self._where(address)
+        verdict = self._verdict_at(where)
+        if isinstance(verdict, Tally):
+            decision = self._decision(where, verdict)
+            if isinstance(where, int) and decision.plain_allow:
+                _put(self._annotations, where, decision)
+            return verdict, decision
         route, masks = self._paths.route(path, raw_path)
-        tally = entry.run(*masks)
-        if route is not None and tally.decision.plain_allow:
-            entry.remember(route, tally)
-        return tally
+        tally = verdict.run(*masks)
+        decision = self._decision(where, tally)
+        if route is not None and isinstance(where, int) and decision.plain_allow:
+            known = self._by_path[where] if where < len(self._by_path) else None
+            if known is None:
+                known = []
+                _put(self._by_path, where, known)
+            _put(known, route, (tally, decision))
+        return tally, decision
 
-    def _find(self, address: Address) -> Tally | _Program:
-        """Return what was prepared for an address: one lookup, but for those that carry another."""
-        entry: Tally | _Program | None
+    def _where(self, address: Address | None) -> _Where:
+        """Return an address's class; for one that carries another, the classes of both."""
+        if address is None:
+            return None
         if isinstance(address, str):
-            entry = self._at(address)
+            number: int = self._table.find(address)
+            if number < 0:
+                return None
         else:
-            entry = self._entries[self._table.find_value(*number_of_ip(address))]
-        return self._look_through(address) if entry is None else entry
+            number = self._table.find_value(*number_of_ip(address))
+        if self._verdict_of[number]:
+            return number
+        parsed = number_of(address)
+        return None if parsed is None else (number, self._inner(*parsed))
+
+    def _verdict_at(self, where: _Where) -> _Verdict:
+        if isinstance(where, int):
+            return self._verdicts[self._verdict_of[where]] or self._unresolved
+        if where is None:
+            return self._unresolved
+        verdict = self._pairs.get(where)
+        if verdict is None:
+            base, labels = self._meaning(where)
+            matching = self._by_base[base] & self._matching_labels(labels)
+            verdict = self._pairs[where] = self._verdict(matching, self.database.classes[base])
+        return verdict
+
+    def _meaning(self, where: int | tuple[int, int | None]) -> tuple[int, frozenset[Label]]:
+        """Return the class of the database, and the labels; of a carried address and its bearer."""
+        if isinstance(where, int):
+            return self._lists.bases[where], self._lists.sets[self._lists.held[where]]
+        outer, inner = where
+        if inner is None:
+            return self._meaning(outer)
+        base, labels = self._meaning(inner)
+        return base, labels | self._meaning(outer)[1]
+
+    def _decision(self, where: _Where, tally: Tally) -> Decision:
+        """Return a decision as it is told: with the location of this class, and its lists."""
+        decision = self._decisions.get((where, tally))
+        if decision is None:
+            decision = tally.decision
+            if where is not None:
+                base, labels = self._meaning(where)
+                location = _with_lists(self.database.classes[base], labels)
+                decision = replace(decision, location=location)
+            self._decisions[where, tally] = decision
+        return decision
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the lists that hold it."""
@@ -101,12 +185,9 @@ class Snapshot:
         number = number_of(address)
         if number is None:
             return location
-        labels = self._classes[self._table.find_value(*number)][1]
-        inner = self._inner(*number)
-        if inner is not None:
-            labels |= self._classes[inner][1]
-        names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
-        return replace(location, lists=names) if names else location
+        where = self._table.find_value(*number), self._inner(*number)
+        labels = self._meaning(where)[1]
+        return _with_lists(location, labels)
 
     def list_matches(self, address: Address) -> tuple[Match, ...]:
         """Return the lines of the policy's lists that hold an address, or the one it carries."""
@@ -124,29 +205,11 @@ class Snapshot:
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
 
-    def _look_through(self, address: Address) -> Tally | _Program:
-        """Decide for an address that carries another: its country, and the lists of both."""
-        number = number_of(address)
-        if number is None:
-            return self._unresolved
-        outer, inner = self._table.find_value(*number), self._inner(*number)
-        entry = self._pairs.get((outer, inner))
-        if entry is None:
-            base, labels = self._classes[outer]
-            if inner is not None:
-                base, inner_labels = self._classes[inner]
-                labels |= inner_labels
-            entry = self._pairs[outer, inner] = self._entry(self.database.classes[base], labels)
-        return entry
-
-    def _entry(self, location: Location, labels: frozenset[Label]) -> Tally | _Program:
-        """Evaluate the policy for one class: the first rule that matches decides."""
-        names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
-        if names:
-            location = replace(location, lists=names)
+    def _verdict(self, matching: int, location: Location) -> _Verdict:
+        """Evaluate the policy: of the rules that match where from, the first one decides."""
         steps: list[_Step] = []
-        for rule in self.policy.rules:
-            if not _matches(rule, location, labels):
+        for at, rule in enumerate(self.policy.rules):
+            if not matching >> at & 1:
                 continue
             tally = self._enforced(rule.action, _reason(rule), rule, location)
             if not rule.paths:
@@ -155,6 +218,20 @@ class Snapshot:
         else:
             tally = self._without_rule(location)
         return _Program(tuple(steps), tally) if steps else tally
+
+    def _matching_location(self, location: Location) -> int:
+        """Return the rules whose words about the location match, as a bit mask."""
+        return sum(
+            1 << at
+            for at, rule in enumerate(self.policy.rules)
+            if _matches_location(rule, location)
+        )
+
+    def _matching_labels(self, labels: frozenset[Label]) -> int:
+        """Return the rules whose words about lists and networks match, as a bit mask."""
+        return sum(
+            1 << at for at, rule in enumerate(self.policy.rules) if _matches_labels(rule, labels)
+        )
 
     def _without_rule(self, location: Location) -> Tally:
         if location.status is Status.KNOWN:
@@ -173,23 +250,36 @@ class Snapshot:
             country=location.country,
             code=None if action is Action.ALLOW else _code(reason, rule),
             would=action if dry_run else None,
-            location=location,
+            location=Location(country=location.country, status=location.status),
         )
         return self._tallies.setdefault(decision, Tally(decision))
 
 
-def _matches(rule: Rule, location: Location, labels: frozenset[Label]) -> bool:
-    """Whether every word of a rule about where from matches a class."""
+def _matches_location(rule: Rule, location: Location) -> bool:
     if rule.countries and location.country not in rule.countries:
-        return False
-    if rule.networks and RuleLabel(rule.name) not in labels:
-        return False
-    if rule.lists and not any(name in location.lists for name in rule.lists):
         return False
     return not rule.categories or any(
         category in location.categories and location.categories[category].rank >= confidence.rank
         for category, confidence in rule.categories
     )
+
+
+def _matches_labels(rule: Rule, labels: frozenset[Label]) -> bool:
+    if rule.networks and RuleLabel(rule.name) not in labels:
+        return False
+    return not rule.lists or any(ListLabel(name) in labels for name in rule.lists)
+
+
+def _with_lists(location: Location, labels: frozenset[Label]) -> Location:
+    names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
+    return replace(location, lists=names) if names else location
+
+
+def _put(items: list[_Item | None], at: int, item: _Item) -> None:
+    """Put an item into a list that may have to grow for it."""
+    if at >= len(items):
+        items.extend([None] * (at + 1 - len(items)))
+    items[at] = item
 
 
 def _reason(rule: Rule) -> Reason:
@@ -228,7 +318,11 @@ class _Program:
 
     steps: tuple[_Step, ...]
     otherwise: Tally
-    plain_by_route: list[Tally | None] = field(default_factory=list, compare=False)
+
+    @property
+    def is_private(self) -> bool:
+        status: Status = self.otherwise.decision.location.status
+        return status is Status.PRIVATE
 
     def run(self, strict: int, broad: int) -> Tally:
         for step in self.steps:
@@ -236,8 +330,7 @@ class _Program:
                 return step.tally
         return self.otherwise
 
-    def remember(self, route: int, tally: Tally) -> None:
-        """Keep a plain allow for the gate."""
-        while len(self.plain_by_route) <= route:
-            self.plain_by_route.append(None)
-        self.plain_by_route[route] = tally
+
+_Verdict = Tally | _Program
+#: A class; the classes of an address and of the one it carries, if it is looked at; or no address.
+_Where = int | tuple[int, int | None] | None

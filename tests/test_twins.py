@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from array import array
 from types import ModuleType
 from typing import Any
 
@@ -183,16 +184,23 @@ def gate_of(core: ModuleType, face: str, database: Database, seed: int) -> tuple
     meta = json.loads(bytes(database._image.section("meta")))
     count = len(meta["classes"])
     table = core.Table(database._image.section("cells"), *meta["roots"], count)
-    marks = bytes(
-        pick(spread, SLOW, *[PLAIN, PLAIN_PRIVATE] * 3, BY_PATH, BY_PATH) for _ in range(count)
+    verdicts = count // 2
+    kinds = bytes(
+        pick(spread, SLOW, *[PLAIN, PLAIN_PRIVATE] * 3, BY_PATH, BY_PATH) for _ in range(verdicts)
     )
-    tallies = [core.Tally(f"class {number}") for number in range(count)]
+    verdict_of = array("H", (spread.randrange(verdicts) for _ in range(count)))
+    tallies = [core.Tally(f"verdict {number}") for number in range(verdicts)]
+    decisions = [
+        pick(spread, None, f"class {number}", f"class {number}")
+        for number in range(pick(spread, count, count, count // 2))
+    ]
     by_path = [
-        pick(spread, None, *[[pick(spread, None, core.Tally(f"{number} by {route}")) for route in range(3)]] * 3)
-        for number in range(count)
+        pick(spread, None, *[[pick(spread, None, (core.Tally(f"{number} by {route}"), f"{number}, {route}"))
+                              for route in range(3)]] * 3)
+        for number in range(pick(spread, count, count, count // 2))
     ]  # fmt: skip
     routes = {path: spread.randrange(-1, 4) for path in PATHS if spread.random() < 0.8}
-    passes = core.Passes(table, marks, tallies, by_path, routes)
+    passes = core.Passes(table, verdict_of, kinds, tallies, decisions, by_path, routes)
     gate = getattr(core, f"{face}Gate")()
     gate.open_gate(
         lambda request, *_: ("app", request.get("georestrict")),
@@ -201,7 +209,8 @@ def gate_of(core: ModuleType, face: str, database: Database, seed: int) -> tuple
         spread.random() < 0.5,
         way_of(core, spread),
     )
-    return gate, [*tallies, *(tally for known in by_path if known for tally in known if tally)]
+    known = (pair for routes in by_path if routes for pair in routes if pair)
+    return gate, [*tallies, *(tally for tally, _ in known)]
 
 
 TRUSTED = [(4, 10 << 24, (11 << 24) - 1), (6, 0xFD << 120, (0xFE << 120) - 1)]
@@ -222,7 +231,7 @@ def test_the_gates_of_both_cores_let_the_same_through(tiny: Database, face: str,
             assert all(each == admitted[0] for each in admitted), request
             answers = [gate(dict(request), *rest) for gate, _ in gates]
             assert all(each == answers[0] for each in answers), request
-            assert (answers[0][0] == "slow") == (admitted[0] is None)
+            assert admitted[0] is not None or answers[0][0] == "slow"  # so do samples of the others
             passed, slow = passed + (admitted[0] is not None), slow + (admitted[0] is None)
         counts = [[tally.count for tally in tallies] for _, tallies in gates]
         assert all(each == counts[0] for each in counts)

@@ -9,6 +9,7 @@ never decides otherwise than the slow way would.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -73,30 +74,39 @@ class Tally:
 
 
 class Passes:
-    """What the gate needs of a snapshot: a mark and a tally for each class.
+    """What the gate needs of a snapshot.
 
-    ``by_path`` has for each class with the mark ``BY_PATH`` a list of plain allows by route (None:
-    not known, or no plain allow); ``routes`` the route of each path that was seen lately, as it was
-    sent. The slow way fills both.
+    Many classes share a *verdict*: ``verdict_of`` has each class's, as 16-bit numbers. ``kinds``
+    tells what a verdict means to the gate, ``tallies`` what counts it.
+
+    The rest the slow way fills, as it meets requests. ``decisions`` has the decision of each class
+    with its location (for annotating), and ``by_path`` for each class a list by route of ``(tally,
+    decision)``, or None for what is not known or no plain allow; both may end early. ``routes``
+    has the route of each path that was seen lately, as it was sent.
     """
 
     def __init__(
         self,
         table: Table,
-        marks: bytes,
+        verdict_of: array[int],
+        kinds: bytes,
         tallies: Sequence[Tally | None],
-        by_path: Sequence[list[Tally | None] | None],
+        decisions: list[Any],
+        by_path: list[list[tuple[Tally, Any] | None] | None],
         routes: dict[str, int],
     ) -> None:
-        if not len(marks) == len(tallies) == len(by_path) == table.classes:
-            raise ValueError("there must be one mark and one tally for each class")
-        self.table, self.marks, self.tallies = table, marks, tuple(tallies)
-        self.by_path, self.routes = tuple(by_path), routes
-        for mark, tally in zip(marks, self.tallies, strict=True):
-            if mark in (PLAIN, PLAIN_PRIVATE) and type(tally) is not Tally:
+        if verdict_of.typecode != "H" or len(verdict_of) != table.classes:
+            raise ValueError("there must be a 16-bit verdict for each class")
+        if len(kinds) != len(tallies) or max(verdict_of) >= len(kinds):
+            raise ValueError("there must be a kind and a tally for each verdict")
+        for kind, tally in zip(kinds, tallies, strict=True):
+            if kind in (PLAIN, PLAIN_PRIVATE) and type(tally) is not Tally:
                 raise TypeError("what is let through has a tally")
-        if not all(known is None or type(known) is list for known in self.by_path):
-            raise TypeError("what is known by path is a list for each class, or None")
+        if type(decisions) is not list or type(by_path) is not list:
+            raise TypeError("what is known is in lists")
+        self.table, self.verdict_of, self.kinds = table, verdict_of, kinds
+        self.tallies, self.decisions, self.by_path = tuple(tallies), decisions, by_path
+        self.routes = routes
 
 
 class Current:
@@ -135,8 +145,11 @@ class Gate:
         self._until_sample = _SOON if self._samples else _LATER
         return True
 
-    def _admit(self, way: Way, host: Any, request: dict[str, Any]) -> Tally | None:
-        """Return the tally of the plain allow for a request by its peer; None to go slow."""
+    def _admit(self, way: Way, host: Any, request: dict[str, Any]) -> tuple[Tally, Any] | None:
+        """Return the tally and decision of the plain allow for a request; None to go slow.
+
+        Without ``annotate`` the decision is the tally's, which may be of another location.
+        """
         found: Any = parse_address(host) if type(host) is str else None
         if way.kind != BY_PEER:
             if way.trusted is not None:
@@ -150,10 +163,15 @@ class Gate:
             return None
         passes = self._current.passes
         number = passes.table.find_value(*found)
-        mark = passes.marks[number]
-        if mark == PLAIN or (mark == PLAIN_PRIVATE and way.kind != BY_PEER):
-            return passes.tallies[number]
-        if mark != BY_PATH:
+        verdict = passes.verdict_of[number]
+        kind = passes.kinds[verdict]
+        if kind == PLAIN or (kind == PLAIN_PRIVATE and way.kind != BY_PEER):
+            tally = passes.tallies[verdict]
+            if not self._annotate:
+                return None if tally is None else (tally, tally.decision)
+            decision = passes.decisions[number] if number < len(passes.decisions) else None
+            return None if tally is None or decision is None else (tally, decision)
+        if kind != BY_PATH or number >= len(passes.by_path):
             return None
         path = self._path(request)
         route = None if path is None else passes.routes.get(path)
@@ -189,20 +207,21 @@ class AsgiGate(Gate):
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         """Return the awaitable that serves one connection."""
-        tally = self._admit_scope(scope)
-        if tally is None or self._is_sample():
+        found = self._admit_scope(scope)
+        if found is None or self._is_sample():
             return self._slow(scope, receive, send)
+        tally, decision = found
         tally.add()
         if self._annotate:
-            scope["georestrict"] = tally.decision
+            scope["georestrict"] = decision
         return self._app(scope, receive, send)
 
     def admitted(self, scope: Any) -> Any:
         """Return the plain allow for a scope, or None to go the slow way."""
-        tally = self._admit_scope(scope)
-        return None if tally is None else tally.decision
+        found = self._admit_scope(scope)
+        return None if found is None else found[1]
 
-    def _admit_scope(self, scope: Any) -> Tally | None:
+    def _admit_scope(self, scope: Any) -> tuple[Tally, Any] | None:
         way = self._way
         if way is None or type(scope) is not dict:
             return None
@@ -251,20 +270,21 @@ class WsgiGate(Gate):
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Return the iterable that answers one request."""
-        tally = self._admit_environ(environ)
-        if tally is None or self._is_sample():
+        found = self._admit_environ(environ)
+        if found is None or self._is_sample():
             return self._slow(environ, start_response)
+        tally, decision = found
         tally.add()
         if self._annotate:
-            environ["georestrict"] = tally.decision
+            environ["georestrict"] = decision
         return self._app(environ, start_response)
 
     def admitted(self, environ: Any) -> Any:
         """Return the plain allow for an environ, or None to go the slow way."""
-        tally = self._admit_environ(environ)
-        return None if tally is None else tally.decision
+        found = self._admit_environ(environ)
+        return None if found is None else found[1]
 
-    def _admit_environ(self, environ: Any) -> Tally | None:
+    def _admit_environ(self, environ: Any) -> tuple[Tally, Any] | None:
         way = self._way
         if way is None or type(environ) is not dict:
             return None

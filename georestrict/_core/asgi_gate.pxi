@@ -29,34 +29,34 @@ cdef class AsgiGate(Gate):
 
     def __call__(self, scope, receive, send):
         """Return the awaitable that serves one connection."""
-        tally = self.admit_scope(scope)
-        if tally is None or self.is_sample():
+        cdef Pass found
+        if not self.admit_scope(scope, &found) or self.is_sample():
             return self.slow(scope, receive, send)
-        tally.count += 1
+        (<Tally>found.tally).count += 1
         if self.annotate_:
-            (<dict>scope)["georestrict"] = tally.decision
+            (<dict>scope)["georestrict"] = <object>found.decision
         return self.app(scope, receive, send)
 
     def admitted(self, scope):
         """Return the plain allow for a scope, or None to go the slow way."""
-        tally = self.admit_scope(scope)
-        return None if tally is None else tally.decision
+        cdef Pass found
+        return <object>found.decision if self.admit_scope(scope, &found) else None
 
-    cdef Tally admit_scope(self, object scope):
+    cdef bint admit_scope(self, object scope, Pass *out) except -1:
         cdef PyObject *kind
         cdef PyObject *client
         if self.way is None or not PyDict_CheckExact(scope):
-            return None
+            return False
         kind = PyDict_GetItem(scope, "type")
         if kind == NULL or not PyUnicode_CheckExact(<object>kind):
-            return None
+            return False
         if <str><object>kind != "http" and <str><object>kind != "websocket":
-            return None
+            return False
         client = PyDict_GetItem(scope, "client")
         if client == NULL or <object>client is None:
-            return self.admit(None, scope)
+            return self.admit(None, scope, out)
         host = _pair_item(client, 0, 1)
-        return None if host is None else self.admit(host, scope)
+        return host is not None and self.admit(host, scope, out)
 
     cdef bint is_unix(self, object request):
         cdef PyObject *server = PyDict_GetItem(request, "server")
@@ -104,16 +104,16 @@ cdef class AsgiGate(Gate):
             <const unsigned char *>PyBytes_AS_STRING(<object>found), PyBytes_GET_SIZE(<object>found), high, low
         )
 
-    cdef Tally by_path(self, Passes passes, uint32_t number, object request):
+    cdef bint by_path(self, Passes passes, uint32_t number, object request, Pass *out) except -1:
         cdef Py_ssize_t length
         path = _item(request, "path")
         raw = _item(request, "raw_path")
         root = _item(request, "root_path")
         if root is not None and (not PyUnicode_CheckExact(root) or PyUnicode_GET_LENGTH(root)):
-            return None
+            return False
         if not _is_text(path) or not PyBytes_CheckExact(raw):
-            return None
+            return False
         length = PyUnicode_GET_LENGTH(path)
         if PyBytes_GET_SIZE(raw) != length or memcmp(_text_of(path), PyBytes_AS_STRING(raw), length) != 0:
-            return None
-        return _known(passes, number, path)
+            return False
+        return _known(passes, number, path, out)

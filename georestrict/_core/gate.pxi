@@ -57,30 +57,43 @@ cdef class Tally:
 
 
 cdef class Passes:
-    """What the gate needs of a snapshot: a mark and a tally for each class. See the twin."""
+    """What the gate needs of a snapshot. See the twin."""
 
     cdef Table table
-    cdef bytes held_marks
-    cdef const uint8_t *marks
+    cdef const uint16_t[::1] held_verdicts
+    cdef const uint16_t *verdict_of
+    cdef bytes held_kinds
+    cdef const uint8_t *kinds
     cdef tuple tallies
-    cdef tuple by_path
+    cdef list decisions
+    cdef list by_path
     cdef dict routes
 
-    def __cinit__(self, Table table not None, bytes marks not None, tallies, by_path, dict routes not None):
+    def __cinit__(
+        self, Table table not None, verdict_of, bytes kinds not None, tallies, list decisions not None,
+        list by_path not None, dict routes not None,
+    ):
+        self.held_verdicts = verdict_of
         self.tallies = tuple(tallies)
-        self.by_path = tuple(by_path)
-        if not (len(marks) == len(self.tallies) == len(self.by_path) == table.classes):
-            raise ValueError("there must be one mark and one tally for each class")
-        for mark, tally in zip(marks, self.tallies):
-            if mark in (MARK_PLAIN, MARK_PLAIN_PRIVATE) and type(tally) is not Tally:
+        if self.held_verdicts.shape[0] != table.classes:
+            raise ValueError("there must be a 16-bit verdict for each class")
+        if len(kinds) != len(self.tallies) or max(verdict_of) >= len(kinds):
+            raise ValueError("there must be a kind and a tally for each verdict")
+        for kind, tally in zip(kinds, self.tallies):
+            if kind in (MARK_PLAIN, MARK_PLAIN_PRIVATE) and type(tally) is not Tally:
                 raise TypeError("what is let through has a tally")
-        for known in self.by_path:
-            if known is not None and not PyList_CheckExact(known):
-                raise TypeError("what is known by path is a list for each class, or None")
         self.table = table
-        self.held_marks = marks
-        self.marks = self.held_marks
+        self.verdict_of = &self.held_verdicts[0]
+        self.held_kinds = kinds
+        self.kinds = self.held_kinds
+        self.decisions = decisions
+        self.by_path = by_path
         self.routes = routes
+
+
+cdef struct Pass:
+    PyObject *tally  # both borrowed: nothing may run before they are used
+    PyObject *decision
 
 
 cdef class Current:
@@ -131,10 +144,14 @@ cdef class Gate:
         self.until_sample = SOON if self.samples else LATER
         return True
 
-    cdef Tally admit(self, object host, object request):
-        """The tally of the plain allow for a request by its peer; None to go the slow way."""
+    cdef bint admit(self, object host, object request, Pass *out) except -1:
+        """Find the tally and decision of the plain allow for a request; False to go the slow way.
+
+        Without ``annotate`` the decision is the tally's, which may be of another location.
+        """
         cdef uint64_t high = 0, low = 0
         cdef uint32_t number
+        cdef uint16_t verdict
         cdef uint8_t mark
         cdef int version = 0
         cdef Way way = self.way
@@ -144,24 +161,32 @@ cdef class Gate:
             if way.trusted is not None:
                 if host is None:
                     if not way.over_unix or not self.is_unix(request):
-                        return None
+                        return False
                 elif version == 0 or not way.trusted.has(version, high, low):
-                    return None
+                    return False
             high = 0
             version = self.forwarded(request, &high, &low)
         if version <= 0:
-            return None
+            return False
         passes = self.current.held
         if version == 4:
             number = passes.table.find_ipv4(<uint32_t>low)
         else:
             number = passes.table.find_ipv6(high, low)
-        mark = passes.marks[number]
+        verdict = passes.verdict_of[number]
+        mark = passes.kinds[verdict]
         if mark == MARK_PLAIN or (mark == MARK_PLAIN_PRIVATE and way.kind != BY_PEER):
-            return <Tally>PyTuple_GET_ITEM(passes.tallies, number)
-        if mark == MARK_BY_PATH:
-            return self.by_path(passes, number, request)
-        return None
+            out.tally = <PyObject *>PyTuple_GET_ITEM(passes.tallies, verdict)
+            if not self.annotate_:
+                out.decision = <PyObject *>(<Tally>out.tally).decision
+                return True
+            if number >= PyList_GET_SIZE(passes.decisions):
+                return False
+            out.decision = <PyObject *>PyList_GET_ITEM(passes.decisions, number)
+            return <object>out.decision is not None
+        if mark == MARK_BY_PATH and number < PyList_GET_SIZE(passes.by_path):
+            return self.by_path(passes, number, request, out)
+        return False
 
     cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except? -100:
         """Read the client from the one header of the way; 0 or less if anything is not plain."""
@@ -178,23 +203,28 @@ cdef class Gate:
         """Does a request without a peer come over a unix socket?"""
         return False
 
-    cdef Tally by_path(self, Passes passes, uint32_t number, object request):
-        """The plain allow for a path that was seen before, sent just as the app sees it; or None."""
-        return None
+    cdef bint by_path(self, Passes passes, uint32_t number, object request, Pass *out) except -1:
+        """Find the plain allow for a path that was seen before, sent just as the app sees it."""
+        return False
 
 
-cdef inline Tally _known(Passes passes, uint32_t number, object path):
-    """The tally that the slow way remembered for a class and a path; or None."""
+cdef inline bint _known(Passes passes, uint32_t number, object path, Pass *out) except -1:
+    """Find what the slow way remembered for a class and a path."""
     cdef PyObject *route = PyDict_GetItem(passes.routes, path)
+    cdef PyObject *pair
     cdef Py_ssize_t place
-    if route == NULL:
-        return None
-    known = <object>PyTuple_GET_ITEM(passes.by_path, number)
+    if route == NULL or number >= PyList_GET_SIZE(passes.by_path):
+        return False
     place = <object>route
-    if known is None or place < 0 or place >= PyList_GET_SIZE(known):
-        return None
-    tally = <object>PyList_GET_ITEM(known, place)
-    return <Tally>tally if type(tally) is Tally else None
+    known = <object>PyList_GET_ITEM(passes.by_path, number)
+    if not PyList_CheckExact(known) or place < 0 or place >= PyList_GET_SIZE(known):
+        return False
+    pair = PyList_GET_ITEM(known, place)
+    if not PyTuple_CheckExact(<object>pair) or PyTuple_GET_SIZE(<object>pair) != 2:
+        return False
+    out.tally = <PyObject *>PyTuple_GET_ITEM(<object>pair, 0)
+    out.decision = <PyObject *>PyTuple_GET_ITEM(<object>pair, 1)
+    return type(<object>out.tally) is Tally
 
 
 cdef inline object _item(object request, object key):

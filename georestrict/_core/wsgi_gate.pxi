@@ -6,23 +6,23 @@ cdef class WsgiGate(Gate):
 
     def __call__(self, environ, start_response):
         """Return the iterable that answers one request."""
-        tally = self.admit_environ(environ)
-        if tally is None or self.is_sample():
+        cdef Pass found
+        if not self.admit_environ(environ, &found) or self.is_sample():
             return self.slow(environ, start_response)
-        tally.count += 1
+        (<Tally>found.tally).count += 1
         if self.annotate_:
-            (<dict>environ)["georestrict"] = tally.decision
+            (<dict>environ)["georestrict"] = <object>found.decision
         return self.app(environ, start_response)
 
     def admitted(self, environ):
         """Return the plain allow for an environ, or None to go the slow way."""
-        tally = self.admit_environ(environ)
-        return None if tally is None else tally.decision
+        cdef Pass found
+        return <object>found.decision if self.admit_environ(environ, &found) else None
 
-    cdef Tally admit_environ(self, object environ):
+    cdef bint admit_environ(self, object environ, Pass *out) except -1:
         if self.way is None or not PyDict_CheckExact(environ):
-            return None
-        return self.admit(_item(environ, "REMOTE_ADDR"), environ)
+            return False
+        return self.admit(_item(environ, "REMOTE_ADDR"), environ, out)
 
     cdef int forwarded(self, object request, uint64_t *high, uint64_t *low) except? -100:
         value = _item(request, self.way.variable)
@@ -30,7 +30,7 @@ cdef class WsgiGate(Gate):
             return 0
         return self.read(_text_of(value), PyUnicode_GET_LENGTH(value), high, low)
 
-    cdef Tally by_path(self, Passes passes, uint32_t number, object request):
+    cdef bint by_path(self, Passes passes, uint32_t number, object request, Pass *out) except -1:
         cdef Py_ssize_t length
         path = _item(request, "PATH_INFO")
         sent = _item(request, "RAW_URI")
@@ -38,12 +38,12 @@ cdef class WsgiGate(Gate):
             sent = _item(request, "REQUEST_URI")
         root = _item(request, "SCRIPT_NAME")
         if root is not None and (not PyUnicode_CheckExact(root) or PyUnicode_GET_LENGTH(root)):
-            return None
+            return False
         if not _is_text(path) or not _is_text(sent):
-            return None
+            return False
         length = PyUnicode_GET_LENGTH(path)
         if PyUnicode_GET_LENGTH(sent) < length or memcmp(_text_of(path), _text_of(sent), length) != 0:
-            return None
+            return False
         if PyUnicode_GET_LENGTH(sent) > length and _text_of(sent)[length] != 63:  # the query's "?"
-            return None
-        return _known(passes, number, path)
+            return False
+        return _known(passes, number, path, out)

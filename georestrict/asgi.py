@@ -94,7 +94,7 @@ def _peer(scope: Scope) -> str | None:
         return host if isinstance(host, str) and host and host != UNIX_PEER else None
     server = scope.get("server")
     if (
-        server
+        isinstance(server, tuple | list)
         and len(server) == 2
         and server[1] is None
         and isinstance(server[0], str)

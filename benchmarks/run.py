@@ -15,7 +15,16 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402 the path above comes first
 
-QUESTIONS = ("lookup", "middleware", "wsgi", "lists", "scale", "instructions", "endtoend")
+QUESTIONS = (
+    "lookup",
+    "middleware",
+    "wsgi",
+    "lists",
+    "scale",
+    "instructions",
+    "endtoend",
+    "worst_headers",
+)
 
 
 def main(names: list[str]) -> None:

@@ -94,7 +94,7 @@ def _peer(scope: Scope) -> str | None:
         return host if isinstance(host, str) and host and host != UNIX_PEER else None
     server = scope.get("server")
     if (
-        server
+        isinstance(server, tuple | list)
         and len(server) == 2
         and server[1] is None
         and isinstance(server[0], str)
@@ -120,7 +120,8 @@ def _paths(scope: Scope) -> tuple[str, bytes | None]:
 def _accept(scope: Scope) -> str | None:
     """The request's ``Accept``; None as well where the server's headers are malformed."""
     try:
-        values = [value for name, value in scope.get("headers") or () if name.lower() == b"accept"]
+        headers = scope.get("headers") or ()
+        values = [value for name, value in headers if len(name) == 6 and name.lower() == b"accept"]
         return b",".join(values).decode("latin-1") if values else None
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

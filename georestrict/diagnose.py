@@ -112,7 +112,7 @@ class Diagnosis:
         if type(self._strategy) is Peer and claimed and reason is AddressReason.PEER:
             self._forwarding_peers.add(peer)
             self._forwarded.add(tuple(claimed))
-        told = entries[-3:] or [(peer or "").encode()]
+        told = entries[-3:] or [str(peer or "").encode("ascii", "replace")]
         family = 6 if any(entry.count(b":") > 1 for entry in told) else 4
         self._families[family][client.address is None] += 1
 

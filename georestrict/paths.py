@@ -111,10 +111,10 @@ class PathPatterns:
 
 def is_normal(path: str, raw: bytes | None) -> bool:
     """Return whether a path is in normal form, so that no two parties read it differently."""
-    if not _is_plain(path):
+    if "%" in path or not _is_plain(path):
         return False
     if raw is None:
-        return "%" not in path
+        return True
     raw = raw.partition(b"?")[0]
     if _NEEDLESS_ESCAPE.search(raw) or _MALFORMED_ESCAPE.search(raw):
         return False

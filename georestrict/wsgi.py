@@ -82,7 +82,7 @@ class _Headers:
         for key, value in self._environ.items():
             if key.startswith("HTTP_") and isinstance(value, str):
                 name = key[5:].replace("_", "-").lower()
-                yield name.encode("latin-1"), value.encode("latin-1", "replace")
+                yield name.encode("latin-1", "replace"), value.encode("latin-1", "replace")
 
 
 def _paths(environ: Environ) -> tuple[str, bytes | None]:

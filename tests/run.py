@@ -15,6 +15,7 @@ from pathlib import Path
 from georestrict import BACKEND
 
 ROOT = Path(__file__).parents[1]
+FUZZ_SECONDS = "90"
 
 
 def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
@@ -28,6 +29,9 @@ def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
         found.append(("suite, plain Python core", quick, {"GEORESTRICT_BACKEND": "python"}))
     if wanted is not None:
         found.append(("long checks", slow, {}))
+        found.append(
+            (f"fuzzing, {FUZZ_SECONDS} s", [sys.executable, "tests/fuzz/run.py", FUZZ_SECONDS], {})
+        )
         if BACKEND == "compiled":
             found.append(("instructions", [sys.executable, "benchmarks/instructions.py"], {}))
             found.append(("sanitizers", [sys.executable, "tests/sanitize.py"], {}))

@@ -745,3 +745,13 @@ def test_a_value_that_only_looks_like_an_action_is_one_or_an_error(tiny: Databas
         Rule(name="r", action="block", countries=["UK"])  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="did you mean 'block'"):
         Policy(default="blok")  # type: ignore[arg-type]
+
+
+def test_a_header_name_in_upper_case_beyond_latin_1_is_only_another_header(tiny: Database) -> None:
+    """wsgiref reads names as Latin-1 and puts them into upper case, where µ and ÿ leave Latin-1."""
+    request = Request(
+        peer="10.0.0.5", headers=(("X-\u00b5", "1"), ("X-Forwarded-For", "81.2.69.142"))
+    )
+    assert "HTTP_X_\u039c" in environ_of(request)
+    client = TrustedProxies("10.0.0.0/8")
+    assert through_wsgi(request, block=["CN"], database=tiny, client=client).served

@@ -446,3 +446,9 @@ def test_threads_never_give_two_routes_the_same_number() -> None:
             found = list(pool.map(number_them, range(8)))
         assert all(numbers == found[0] for numbers in found)
         assert len(set(found[0].values())) == 8
+
+
+def test_a_decoded_path_with_a_percent_sign_is_never_in_normal_form() -> None:
+    """Not even where a wrapper rewrote the path and left what was sent."""
+    assert not is_normal("/%61dmin/x", b"/app/x")
+    assert PathPatterns(["/admin/*"]).match("/%61dmin/x", b"/app/x") == (0, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from georestrict._core import MOST_BYTES
+from georestrict._core import LIST, MOST_BYTES, MOST_ENTRIES
 from georestrict.address.client import Headers
 
 #: Headers by which proxies pass a client's address on. One of them on a request from a private
@@ -30,14 +30,17 @@ FORWARDING_HEADERS = frozenset(
 
 def lines(headers: Headers, name: bytes) -> list[bytes]:
     """Return the values of a header; names are compared without regard to case."""
-    return [value for key, value in headers if key.lower() == name]
+    size = len(name)  # compared first: there may be thousands
+    return [value for key, value in headers if len(key) == size and key.lower() == name]
 
 
-def right_end(values: list[bytes]) -> tuple[bytes, bool]:
+def right_end(values: list[bytes], grammar: int) -> tuple[bytes, bool]:
     """Return at most the last 8 KiB of a header's lines, and whether an entry begins there.
 
     Only these bytes are copied, however much a client sends.
     """
+    if grammar == LIST:  # every line ends an entry, and no more entries are read
+        values = values[-MOST_ENTRIES - 1 :]
     pieces: list[bytes] = []
     room, whole = MOST_BYTES, True
     for line in reversed(values):

@@ -114,7 +114,7 @@ class TrustedProxies:
         if not values:
             return ClientAddress(None, AddressReason.HEADER_MISSING)
         grammar = _GRAMMARS[self.header]
-        return _found(find_client(*right_end(values), grammar, self._ranges.trusted, 0))
+        return _found(find_client(*right_end(values, grammar), grammar, self._ranges.trusted, 0))
 
     def __repr__(self) -> str:
         ranges = ", ".join(map(repr, self._ranges.text))
@@ -166,7 +166,7 @@ class TrustedHops:
         values = lines(headers, b"x-forwarded-for")
         if not values:
             return ClientAddress(None, AddressReason.HEADER_MISSING)
-        return _found(find_client(*right_end(values), LIST, None, self.count))
+        return _found(find_client(*right_end(values, LIST), LIST, None, self.count))
 
     def __repr__(self) -> str:
         ranges = "" if self._ranges is None else f", ranges={list(self._ranges.text)}"
@@ -246,8 +246,10 @@ def way_of(client: Strategy) -> Way | None:
 def entries_of(client: Strategy, headers: Headers) -> list[bytes]:
     """Return the entries that a strategy's header has, for telling people about it."""
     way = way_of(client)
-    values = [] if way is None or way.kind == BY_PEER else lines(headers, way.header)
-    return right_end(values)[0].split(b",") if values else []
+    if way is None or way.kind == BY_PEER:
+        return []
+    values = lines(headers, way.header)
+    return right_end(values, way.grammar)[0].split(b",") if values else []
 
 
 def _parse_peer(peer: str | None) -> tuple[int, int] | AddressReason:

@@ -87,16 +87,20 @@ def _is_rewritten(client: Any) -> bool:
 
 
 def _peer(scope: Scope) -> str | None:
-    """The peer's address; a unix socket is known by the server's own address."""
+    """The peer's address; a unix socket is known by the server's own address.
+
+    ASGI says that its port is None, and the client, too. granian 2.8 has ``("", "0")`` for a client
+    and the port "0". The path comes from the server, never from a request.
+    """
     client = scope.get("client")
-    if client:
-        host = client[0]
-        return host if isinstance(host, str) and host and host != UNIX_PEER else None
+    host = client[0] if client else ""
+    if not isinstance(host, str) or host:
+        return host if isinstance(host, str) and host != UNIX_PEER else None
     server = scope.get("server")
     if (
         isinstance(server, tuple | list)
         and len(server) == 2
-        and server[1] is None
+        and server[1] == ("0" if client else None)
         and isinstance(server[0], str)
         and server[0].startswith("/")
     ):

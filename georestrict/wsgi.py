@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+_AF_UNIX = getattr(socket, "AF_UNIX", None)  # Windows has none
 _REASONS = {403: "Forbidden", 503: "Service Unavailable"}
 
 
@@ -64,9 +66,16 @@ def _request(environ: Environ) -> Request:
 
 
 def _peer(environ: Environ) -> str | None:
-    """The peer's address. WSGI has no word for a unix socket, so no text may pass for one."""
+    """The peer's address.
+
+    WSGI has no word for a unix socket, so no text may pass for one: a peer without an address is on
+    one only if gunicorn hands over its socket and that says so.
+    """
     peer = environ.get("REMOTE_ADDR")
-    return None if peer == UNIX_PEER else peer
+    if peer:
+        return None if peer == UNIX_PEER else peer
+    family = getattr(environ.get("gunicorn.socket"), "family", None)
+    return UNIX_PEER if family is not None and family == _AF_UNIX else None
 
 
 class _Headers:

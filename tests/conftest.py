@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -50,7 +52,10 @@ def tiny() -> Database:
     )
 
 
-_NOT_RUN: list[str] = []
+# Where distributions keep servers such as nginx; only root has it on the path.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+
+_NOT_RUN: Counter[tuple[str, str]] = Counter()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,13 +71,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ]
         (left_out if missing else kept).append(item)
         if missing:
-            _NOT_RUN.append(f"{item.nodeid} (needs {', '.join(missing)})")
+            _NOT_RUN[item.path.name, ", ".join(missing)] += 1
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was left out."""
-    for name in _NOT_RUN:
-        terminalreporter.write_line(f"NOT RUN: {name}")
+    """Name what was left out, also for ``tests/run.py``, which says it again in its last line."""
+    named = [f"{count} of {file} (needs {of})" for (file, of), count in _NOT_RUN.items()]
+    for line in named:
+        terminalreporter.write_line(f"NOT RUN: {line}")
+    if named and "GEORESTRICT_NOT_RUN" in os.environ:
+        with Path(os.environ["GEORESTRICT_NOT_RUN"]).open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in named)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
-import time
 from array import array
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
@@ -490,11 +490,34 @@ def _listed(count: int) -> bytes:
 
 
 def test_other_threads_run_while_a_large_list_is_painted() -> None:
-    """Nothing that takes long holds the GIL: another thread is never shut out for half of it."""
-    text = _listed(400_000)
+    """Everything that takes long gives the interpreter's lock up meanwhile.
+
+    With this switch interval a thread only gets the lock when the other gives it up by itself.
+    """
+    text = _listed(100_000)
+    interval = sys.getswitchinterval()
     for core in CORES[1:]:  # plain Python code lets others run at any line
         for work in _heavy_work(core, text):
-            assert any(_longest_wait(work) < 0.5 for _ in range(20)), work
+            began, done = threading.Event(), threading.Event()
+
+            def run(
+                work: Callable[[], object] = work,
+                began: threading.Event = began,
+                done: threading.Event = done,
+            ) -> None:
+                began.set()
+                work()
+                done.set()
+
+            sys.setswitchinterval(100)
+            try:
+                thread = threading.Thread(target=run)
+                thread.start()
+                began.wait()
+                assert not done.is_set(), work
+            finally:
+                sys.setswitchinterval(interval)
+                thread.join()
 
 
 def _heavy_work(core: Any, text: bytes) -> list[Callable[[], object]]:
@@ -515,28 +538,3 @@ def _heavy_work(core: Any, text: bytes) -> list[Callable[[], object]]:
         lambda: table.runs(6),
         lambda: core.spans(runs6),
     ]
-
-
-def _longest_wait(work: Callable[[], object]) -> float:
-    """The longest time for which another thread did not run, as a share of what the work took."""
-    longest, finished, begun = 0.0, False, threading.Event()
-
-    def tick() -> None:
-        nonlocal longest
-        last = time.perf_counter()
-        begun.set()
-        while not finished:
-            time.sleep(0)
-            now = time.perf_counter()
-            longest = max(longest, now - last)
-            last = now
-
-    ticking = threading.Thread(target=tick)
-    ticking.start()
-    begun.wait()
-    start = time.perf_counter()
-    work()
-    took = time.perf_counter() - start
-    finished = True
-    ticking.join()
-    return longest / took

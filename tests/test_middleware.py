@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -500,22 +501,52 @@ def test_d10_a_stream_is_not_held_back(tiny: Database) -> None:
     assert len(steps) == 20_000
 
 
-def test_a21_a_unix_socket_is_trusted_only_where_it_is_declared(tiny: Database) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"server": ("/run/app.sock", None)},
+        {"server": ["/run/app.sock", "0"], "client": ["", "0"]},
+    ],
+    ids=["as ASGI says", "as granian says"],
+)
+def test_a21_a_unix_socket_is_trusted_only_where_it_is_declared(
+    tiny: Database, told: dict[str, Any]
+) -> None:
     request = Request(peer=None, headers=(("X-Forwarded-For", "81.2.69.142"),))
-    scope = scope_of(request, server=("/run/app.sock", None))
+    scope = scope_of(request, **told)
     for unix, status in ((True, 200), (False, 403)):
         client = TrustedProxies("10.0.0.0/8", unix=unix)
         sent = run_asgi(guarded(Recorder().asgi, tiny, client=client), dict(scope))
         assert sent[0]["status"] == status
 
 
-@pytest.mark.parametrize("server", [("127.0.0.1", 80), None, (), ("x", None)])
-def test_a22_a_missing_peer_is_no_unix_socket(tiny: Database, server: Any) -> None:
+@pytest.mark.parametrize("peer", [None, ("", 0), ("", "0"), ["", "0"], ("unix:", "0"), (0, "0")])
+@pytest.mark.parametrize(
+    "server",
+    [("127.0.0.1", 80), None, (), ("x", None), ("127.0.0.1", "0"), ("", "0"), ("/x", 80), ("/x",)],
+)
+def test_a22_a_missing_peer_is_no_unix_socket(tiny: Database, server: Any, peer: Any) -> None:
     scope = scope_of(
-        Request(peer=None, headers=(("X-Forwarded-For", "81.2.69.142"),)), server=server
+        Request(headers=(("X-Forwarded-For", "81.2.69.142"),)), server=server, client=peer
     )
     client = TrustedProxies("10.0.0.0/8", unix=True)
     assert run_asgi(guarded(never, tiny, client=client), scope)[0]["status"] == 403
+
+
+@pytest.mark.parametrize("peer", ["", None])
+@pytest.mark.parametrize("unix", [True, False])
+def test_a21_a30_a_wsgi_peer_is_on_a_unix_socket_if_gunicorns_socket_is_one(
+    tiny: Database, unix: bool, peer: str | None
+) -> None:
+    request = Request(peer=peer, headers=(("X-Forwarded-For", "81.2.69.142"),))
+    app = Recorder()
+    client = TrustedProxies("10.0.0.0/8", unix=unix)
+    guard = wsgi.GeoRestrictMiddleware(app.wsgi, policy=POLICY, database=tiny, client=client)
+    with socket.socket(socket.AF_UNIX) as on_unix, socket.socket() as on_tcp:
+        for handed, served in ((on_unix, unix), (on_tcp, False), (None, False), ("AF_UNIX", False)):
+            app.served = False
+            guard(environ_of(request, **{"gunicorn.socket": handed}), lambda *_: print)
+            assert app.served == served, handed
 
 
 def test_a26_an_underscore_spelling_is_another_header(tiny: Database) -> None:

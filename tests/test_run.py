@@ -1,0 +1,63 @@
+"""``make test`` itself: what a missing program leaves out is named, and apt is asked for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.run import install_missing
+
+ROOT = Path(__file__).parents[1]
+
+TESTS = """
+import pytest
+
+@pytest.mark.needs("no-such-program")
+@pytest.mark.parametrize("number", [1, 2])
+def test_needs_what_is_not_there(number):
+    raise AssertionError
+
+@pytest.mark.needs("sh")
+def test_needs_what_is_there():
+    pass
+"""
+
+
+def test_what_a_missing_program_leaves_out_is_named_and_the_rest_runs(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    named = tmp_path / "not_run"
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", "pyproject.toml"]
+    environment = {"PYTHONPATH": str(ROOT), "GEORESTRICT_NOT_RUN": str(named)}
+    done = subprocess.run(
+        [*command, str(tmp_path / "test_it.py")],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed, 2 deselected" in done.stdout
+    (line,) = named.read_text().splitlines()
+    assert line.startswith("2 of ") and line.endswith("test_it.py (needs no-such-program)")
+    assert f"NOT RUN: {line}\n" in done.stdout
+
+
+def test_root_asks_apt_for_a_missing_program_and_nobody_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    apt = tmp_path / "apt-get"
+    apt.write_text(f'#!/bin/sh\necho "$DEBIAN_FRONTEND $@" >> {asked}\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    install_missing({"no-such-program": "its-package", "apt-get": "apt"})
+    if os.geteuid() == 0:
+        options = "--yes --quiet --no-install-recommends"
+        assert asked.read_text() == f"noninteractive install {options} its-package\n"
+    else:
+        assert not asked.exists()

@@ -7,6 +7,7 @@ change. Nothing is kept of a client: only counts, and the first two addresses of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from georestrict.address import (
     TrustedHops,
     TrustedProxies,
     entries_of,
+    place_of,
 )
 from georestrict.special import is_private
 
@@ -33,6 +35,31 @@ class Finding(NamedTuple):
 
     code: str
     message: str
+
+
+def review(
+    strategy: Strategy, private_is_blocked: bool, environment: Mapping[str, str]
+) -> list[Finding]:
+    """Return what is wrong with a set-up as it is written, before any request."""
+    found = []
+    for text in _declared(strategy):
+        network = ip_network(text.partition("-")[0], strict=False) if "-" not in text else None
+        narrowest = 16 if network is not None and network.version == 4 else 48
+        if network is not None and network.is_private and network.prefixlen < narrowest:
+            found.append(Finding("broad_range", _broad(text)))
+    if isinstance(strategy, TrustedHops) and not _declared(strategy):
+        found.append(Finding("believes_every_peer", _BELIEVES))
+    if environment.get("FORWARDED_ALLOW_IPS"):
+        found.append(Finding("server_rewrites_peer", _REWRITES))
+    if private_is_blocked:
+        found.append(Finding("private_is_blocked", _PRIVATE))
+    return found
+
+
+def _declared(strategy: Strategy) -> tuple[str, ...]:
+    if isinstance(strategy, TrustedProxies | TrustedHops | SingleHeader):
+        return strategy.ranges
+    return ()
 
 
 class _Kind:
@@ -105,13 +132,13 @@ class Diagnosis:
             self._hops_seen = max(self._hops_seen, len(entries))
         if reason is AddressReason.FORWARDED:
             self._clients.add(client.address)
-            place = _place(entries, str(client.address))
+            place = place_of(self._strategy, entries, client)
             if place > 0:
                 self._behind.add(entries[place - 1])
                 self._private_behind += _is_private(client)
         if type(self._strategy) is Peer and claimed and reason is AddressReason.PEER:
             self._forwarding_peers.add(peer)
-            self._forwarded.add(tuple(claimed))
+            self._forwarded.add(hash(tuple(claimed)))
         told = entries[-3:] or [str(peer or "").encode("ascii", "replace")]
         family = 6 if any(entry.count(b":") > 1 for entry in told) else 4
         self._families[family][client.address is None] += 1
@@ -136,6 +163,14 @@ class Diagnosis:
         return found
 
 
+_BELIEVES = (
+    "TrustedHops without ranges believes every peer: if anybody can reach the server except "
+    "through the proxies, they choose their own address; give ranges=[…]"
+)
+_PRIVATE = (
+    "loopback and private addresses are blocked: so are health checks and tests from this "
+    "machine, unless a rule allows them; set fallback.private, or name their networks"
+)
 _REWRITES = (
     "the server has already put the header's client in the peer's place (uvicorn does that by "
     "default for peers on 127.0.0.1), so it is not derived again; let one party do it: start "
@@ -146,6 +181,13 @@ _IPV6 = (
     "unresolved for; a proxy that writes IPv6 with a port must put it in brackets, and proxies "
     "that connect over IPv6 must be in the trusted ranges, too"
 )
+
+
+def _broad(text: str) -> str:
+    return (
+        f"the trusted range {text} is broad: whoever is in it can claim to be any client; name "
+        "the one subnet in which the proxies are"
+    )
 
 
 def _never_match(strategy: Strategy, peers: _Kind) -> str:
@@ -203,12 +245,6 @@ def _network(peer: str | None) -> str | None:
         return str(ip_network(f"{peer}/{length}", strict=False))
     except ValueError:
         return None
-
-
-def _place(entries: list[bytes], client: str) -> int:
-    """Where the client stands in the chain: the right-most entry that tells its address."""
-    wanted = client.encode()
-    return max((at for at, entry in enumerate(entries) if wanted in entry), default=0)
 
 
 def _is_private(client: ClientAddress) -> bool:

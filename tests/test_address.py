@@ -305,6 +305,14 @@ def test_a21_a_declared_unix_socket_is_a_trusted_peer() -> None:
     assert found(proxies.resolve(UNIX_PEER, [])) is None
 
 
+def test_a21_a_unix_socket_alone_may_be_trusted() -> None:
+    proxies = TrustedProxies(unix=True)
+    assert found(proxies.resolve(UNIX_PEER, xff(b"175.16.199.1, 81.2.69.142"))) == BRITAIN
+    assert found(proxies.resolve(CHINA, xff(b"81.2.69.142"))) == CHINA
+    assert found(proxies.resolve(PROXY, xff(b"81.2.69.142"))) is None
+    assert repr(proxies) == "TrustedProxies(header='x-forwarded-for', unix=True)"
+
+
 def test_a22_an_unknown_peer_is_unresolved_even_where_unix_sockets_are_trusted() -> None:
     proxies = TrustedProxies(*TRUSTED, unix=True)
     assert proxies.resolve(None, xff(b"81.2.69.142")) == ClientAddress(None, AddressReason.NO_PEER)

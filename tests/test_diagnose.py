@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,3 +189,50 @@ def test_a_defect_in_diagnosing_does_not_touch_requests(
         caplog, TrustedProxies("10.0.3.0/24"), [xff("10.0.3.7", "175.16.199.1")] * 30, BLOCK, "asgi"
     )
     assert lines == ["the set-up is no longer looked at"]
+
+
+# --- georestrict doctor ---------------------------------------------------------------------------
+
+DOCTORED = """
+from georestrict.address import *
+from georestrict.asgi import GeoRestrictMiddleware
+from georestrict.wsgi import GeoRestrictMiddleware as Wsgi
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+async def bare(scope, receive, send): ...
+
+right = GeoRestrictMiddleware(bare, block=["CN"], client=TrustedProxies("10.0.3.0/24", "fd00:1::/48"))
+broad = Wsgi(lambda environ, start_response: [], block=["CN"], client=TrustedProxies("10.0.3.0/24", "10.0.0.0/8"))
+hops = GeoRestrictMiddleware(bare, block=["CN"], client=TrustedHops(2))
+allow = GeoRestrictMiddleware(bare, allow=["GB"], client=TrustedProxies(unix=True))
+starlette = Starlette(middleware=[Middleware(GeoRestrictMiddleware, block=["CN"], client=SingleHeader("x-real-ip", ["fd00::/8"]))])
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "environment", "code", "told"),
+    [
+        ("doctored:right", {}, 0, "nothing wrong"),
+        ("doctored:right", {"FORWARDED_ALLOW_IPS": "*"}, 1, "server_rewrites_peer"),
+        ("doctored:broad", {}, 1, "the trusted range 10.0.0.0/8 is broad"),
+        ("doctored:hops", {}, 1, "believes_every_peer"),
+        ("doctored:allow", {}, 1, "set fallback.private"),
+        ("doctored:starlette", {}, 1, "fd00::/8 is broad"),
+        ("doctored:bare", {}, 2, "no GeoRestrictMiddleware"),
+        ("doctored:missing", {}, 2, "no attribute 'missing'"),
+        ("missing:app", {}, 2, "No module named 'missing'"),
+        ("doctored", {}, 2, "write module:attribute"),
+    ],
+)  # fmt: skip
+def test_doctor_looks_at_what_is_set(
+    tmp_path: Path, target: str, environment: dict[str, str], code: int, told: str
+) -> None:
+    (tmp_path / "doctored.py").write_text(DOCTORED)
+    done = subprocess.run(
+        [sys.executable, "-m", "georestrict.cli", "doctor", "--app", target],
+        cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

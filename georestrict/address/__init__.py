@@ -27,6 +27,7 @@ from georestrict.address.strategies import (
     TrustedProxies,
     checked_strategy,
     entries_of,
+    place_of,
     way_of,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "TrustedProxies",
     "checked_strategy",
     "entries_of",
+    "place_of",
     "platforms",
     "way_of",
 ]

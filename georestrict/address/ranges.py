@@ -17,11 +17,11 @@ class Ranges:
 
     __slots__ = ("text", "trusted")
 
-    def __init__(self, ranges: Iterable[str], owner: str) -> None:
+    def __init__(self, ranges: Iterable[str], owner: str, *, may_be_none: bool = False) -> None:
         if isinstance(ranges, str) or not isinstance(ranges, Iterable):
             raise ConfigurationError(f"{owner}: ranges must be a list of networks, got {ranges!r}")
         self.text = tuple(ranges)
-        if not self.text:
+        if not self.text and not may_be_none:
             raise ConfigurationError(
                 f"{owner}: name at least one trusted range, such as '10.0.3.0/24'"
             )

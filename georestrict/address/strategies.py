@@ -71,7 +71,8 @@ class TrustedProxies:
 
     ``ranges`` are the proxies' networks, as narrow as can be: who is inside them can be believed
     to write the header truthfully. ``header`` is ``x-forwarded-for``, or ``forwarded`` (RFC 7239);
-    the other one is not looked at. ``unix=True`` trusts a peer on a unix socket.
+    the other one is not looked at. ``unix=True`` trusts a peer on a unix socket, and needs no
+    ranges if there is no other proxy.
 
     >>> proxies = TrustedProxies("10.0.3.0/24")
     >>> header = (b"x-forwarded-for", b"1.2.3.4, 81.2.69.142")
@@ -79,7 +80,7 @@ class TrustedProxies:
     IPv4Address('81.2.69.142')
 
     Raises:
-        ConfigurationError: for a range that is none, has host bits set, or for no range at all.
+        ConfigurationError: for a range that is none or has host bits set, or if nobody is trusted.
     """
 
     header: str
@@ -96,7 +97,12 @@ class TrustedProxies:
             )
         object.__setattr__(self, "header", header.lower())
         object.__setattr__(self, "unix", unix)
-        object.__setattr__(self, "_ranges", Ranges(ranges, "TrustedProxies"))
+        object.__setattr__(self, "_ranges", Ranges(ranges, "TrustedProxies", may_be_none=unix))
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """The trusted ranges, as they were written."""
+        return self._ranges.text
 
     @property
     def way(self) -> Way:
@@ -117,8 +123,8 @@ class TrustedProxies:
         return _found(find_client(*right_end(values, grammar), grammar, self._ranges.trusted, 0))
 
     def __repr__(self) -> str:
-        ranges = ", ".join(map(repr, self._ranges.text))
-        return f"TrustedProxies({ranges}, header={self.header!r}, unix={self.unix})"
+        ranges = "".join(f"{text!r}, " for text in self._ranges.text)
+        return f"TrustedProxies({ranges}header={self.header!r}, unix={self.unix})"
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -149,6 +155,11 @@ class TrustedHops:
         object.__setattr__(
             self, "_ranges", None if ranges is None else Ranges(ranges, "TrustedHops")
         )
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """The trusted ranges, as they were written; none: every peer is trusted."""
+        return () if self._ranges is None else self._ranges.text
 
     @property
     def way(self) -> Way:
@@ -193,6 +204,11 @@ class SingleHeader:
             )
         object.__setattr__(self, "name", name.lower())
         object.__setattr__(self, "_ranges", Ranges(proxies, "SingleHeader"))
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """The networks of the trusted proxies, as they were written."""
+        return self._ranges.text
 
     @property
     def way(self) -> Way:
@@ -250,6 +266,16 @@ def entries_of(client: Strategy, headers: Headers) -> list[bytes]:
         return []
     values = lines(headers, way.header)
     return right_end(values, way.grammar)[0].split(b",") if values else []
+
+
+def place_of(client: Strategy, entries: list[bytes], found: ClientAddress) -> int:
+    """Return which of these entries tells the client that was found: the right-most; 0 if none."""
+    way = way_of(client)
+    if way is None or found.address is None:
+        return 0
+    wanted = found.address.version, int(found.address)
+    told = (find_client(entry, True, way.grammar, None, 1) == wanted for entry in entries)
+    return max((at for at, same in enumerate(told) if same), default=0)
 
 
 def _parse_peer(peer: str | None) -> tuple[int, int] | AddressReason:

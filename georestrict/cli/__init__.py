@@ -14,6 +14,7 @@ import click
 from georestrict import BACKEND, __version__
 from georestrict.cli.check import check
 from georestrict.cli.compile import compile_image
+from georestrict.cli.doctor import doctor
 from georestrict.cli.lookup import lookup
 from georestrict.cli.verify import verify
 from georestrict.errors import ConfigurationError, GeoRestrictError
@@ -41,5 +42,5 @@ def main() -> None:
     """Where an address appears to be, and what a policy says to it."""
 
 
-for command in (lookup, check, compile_image, verify):
+for command in (lookup, check, doctor, compile_image, verify):
     main.add_command(command)

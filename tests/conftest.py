@@ -77,11 +77,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+def _named() -> list[str]:
+    return [f"{count} of {file} (needs {of})" for (file, of), count in _NOT_RUN.items()]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was left out, also for ``tests/run.py``, which says it again in its last line."""
-    named = [f"{count} of {file} (needs {of})" for (file, of), count in _NOT_RUN.items()]
-    for line in named:
+    """Name what was left out."""
+    for line in _named():
         terminalreporter.write_line(f"NOT RUN: {line}")
+
+
+def pytest_sessionfinish() -> None:
+    """Tell ``tests/run.py``, which says it in its last line; of workers each tells the same."""
+    named = _named()
     if named and "GEORESTRICT_NOT_RUN" in os.environ:
         with Path(os.environ["GEORESTRICT_NOT_RUN"]).open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in named)

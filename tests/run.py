@@ -29,7 +29,8 @@ SLOW_PROGRAMS = {"valgrind": "valgrind"}
 def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
     """The name, command and environment of each step."""
     pytest = [sys.executable, "-m", "pytest"]
-    quick, slow = [*pytest, "-m", "not slow"], [*pytest, "-m", "slow"]
+    quick = [*pytest, "-n", "auto", "--dist", "worksteal", "-m", "not slow"]
+    slow = [*pytest, "-m", "slow"]
     found: list[tuple[str, list[str], dict[str, str]]] = []
     if wanted != "--slow":
         if BACKEND == "compiled":

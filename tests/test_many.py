@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from ipaddress import ip_address
@@ -158,11 +159,90 @@ def test_nothing_gives_nothing(empty: Any) -> None:
         (pa.array([1.5]), "Arrow column of"),
         (pl.Series([["81.2.69.142"]]), "Arrow column of"),
         (pa.array([b"123"], pa.binary(3)), "Arrow column of"),
+        (pa.array([b"1234"]), "Arrow column of"),
+        (pa.array([134744072], pa.int64()), "Arrow column of"),
+        (pl.Series([b"1234"]), "Arrow column of"),
+        (pa.array([[1]]), "Arrow column of"),
+        (np.zeros(3, "M8[s]"), "address 0 is datetime64"),
     ],
 )
 def test_anything_else_is_refused_by_name(wrong: Any, said: str) -> None:
     with pytest.raises(TypeError, match=said):
         TINY.lookup_many(wrong)
+
+
+@pytest.mark.parametrize(
+    "nulls", [pa.nulls(3), pl.Series([None, None, None])], ids=["arrow", "polars"]
+)
+def test_a_column_of_nulls_only(nulls: Any) -> None:
+    alike(nulls, [None, None, None])
+
+
+def test_text_of_numpys_variable_width() -> None:
+    alike(np.array(EVERY, np.dtypes.StringDType()), list(EVERY))
+
+
+@pytest.mark.skipif(BACKEND == "python", reason="it takes no capsules")
+@pytest.mark.parametrize(
+    "column", [pa.array(["8.8.8.8"]), pa.chunked_array([["8.8.8.8"]])], ids=["array", "stream"]
+)
+def test_what_was_consumed_already_is_refused(column: Any) -> None:
+    name = "__arrow_c_array__" if isinstance(column, pa.Array) else "__arrow_c_stream__"
+    handed_out = getattr(column, name)()
+
+    class Holder:
+        def __getattr__(self, asked: str) -> Any:
+            if asked == name:
+                return lambda: handed_out
+            raise AttributeError(asked)
+
+    if isinstance(column, pa.Array):
+        pa.Array._import_from_c_capsule(*handed_out)
+    else:
+        pa.ChunkedArray._import_from_c_capsule(handed_out)
+    with pytest.raises(ValueError, match="consumed already"):
+        TINY.lookup_many(Holder())
+
+
+GUARDED = """
+import ctypes, mmap, sys
+import numpy as np
+from georestrict import Database
+
+PAGE = mmap.PAGESIZE
+memory = mmap.mmap(-1, 3 * PAGE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+libc = ctypes.CDLL(None, use_errno=True)
+for page in (0, 2):  # whoever reads there dies
+    assert libc.mprotect(ctypes.c_void_p(start + page * PAGE), PAGE, 0) == 0
+database = Database.open()
+for text in sys.argv[1:]:
+    for width in range(len(text), 64):
+        for place in (*range(PAGE, PAGE + 8), *range(2 * PAGE - width - 8, 2 * PAGE - width + 1)):
+            ctypes.memmove(start + place, text.encode().ljust(width, b"\\0"), width)
+            buffer = (ctypes.c_char * width).from_address(start + place)
+            found = database.lookup_many(np.frombuffer(buffer, f"S{width}"))
+            assert found[0] == database.lookup(text), (text, width, place)
+print("alive")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect as Linux has it")
+def test_text_is_never_read_beyond_its_memory_page() -> None:
+    texts = [
+        "8.8.8.8",
+        "255.255.255.255",
+        "1::",
+        "::1",
+        "2001:218:0:1:2:3:4:5",
+        "::ffff:175.16.199.1",
+        "junk",
+        "1.2.3.",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", GUARDED, *texts], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "alive\n", (done.returncode, done.stderr)
 
 
 @given(st.lists(st.ip_addresses().map(str) | st.sampled_from(EVERY) | st.text(max_size=20)))

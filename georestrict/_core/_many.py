@@ -34,6 +34,11 @@ TEXT_BYTES, TEXT_WIDE, NUMBERS, PACKED = range(4)  # forms of what a buffer hold
 _FORMAT = re.compile("[@=<>|!]?([0-9]*)([a-zA-Z?])")
 _FOREIGN = ">!" if sys.byteorder == "little" else "<"
 _MAPPED = 0xFFFF
+#: How pyarrow, Polars and pandas write the types that can be looked up.
+_ARROW_TYPE = re.compile(
+    r"(large_|long_)?(string|str|utf8)(_view)?\b|categorical|enum|null\b|uint32\b"
+    r"|fixed_size_binary\[(4|16)\]|dictionary<values=(large_)?string"
+)
 
 
 def find_many(table: Table, marks: bytes, addresses: Any) -> array[int]:
@@ -106,7 +111,7 @@ def buffer_form(addresses: Any) -> tuple[Any, int, int, int] | None:
         return None
     try:
         view = memoryview(addresses)
-    except TypeError:
+    except (TypeError, ValueError):  # ValueError: what NumPy cannot export; it may be a sequence
         return None
     match = _FORMAT.fullmatch(view.format)
     letter = match[2] if match else ""
@@ -133,6 +138,12 @@ def buffer_form(addresses: Any) -> tuple[Any, int, int, int] | None:
 
 def _arrow_values(addresses: Any) -> Iterable[Any]:
     """Return the values of an Arrow column as its library turns them into Python's."""
+    kind = str(getattr(addresses, "type", None) or getattr(addresses, "dtype", None)).lower()
+    if _ARROW_TYPE.match(kind) is None:
+        raise TypeError(
+            f"an Arrow column of {kind}; text, uint32 (IPv4), "
+            "and binary of 4 or 16 bytes a value can be looked up"
+        )
     for name in ("to_pylist", "to_list"):
         if hasattr(addresses, name):
             values: Iterable[Any] = getattr(addresses, name)()
@@ -141,16 +152,11 @@ def _arrow_values(addresses: Any) -> Iterable[Any]:
 
 
 def _arrow_number(value: Any) -> tuple[int, int] | None:
-    if value is None or isinstance(value, str):
-        return None if value is None else parse_address(value)
-    if isinstance(value, int) and 0 <= value < 1 << 32:
+    if isinstance(value, str):
+        return parse_address(value)
+    if isinstance(value, int):
         return 4, value
-    if isinstance(value, bytes) and len(value) in (4, 16):
-        return _unpacked(value)
-    raise TypeError(
-        f"an Arrow column of {type(value).__name__}; text, uint32 (IPv4), "
-        "and binary of 4 or 16 bytes a value can be looked up"
-    )
+    return None if value is None else _unpacked(value)
 
 
 def _unpacked(packed: bytes) -> tuple[int, int]:

@@ -51,6 +51,7 @@ cdef extern from *:
         int (*get_schema)(ArrowArrayStream *, ArrowSchema *)
         int (*get_next)(ArrowArrayStream *, ArrowArray *)
         const char *(*get_last_error)(ArrowArrayStream *)
+        void (*release)(ArrowArrayStream *)
 
 cdef enum:
     MANY_CARRIES = 1
@@ -193,6 +194,9 @@ cdef class _Finder:
         cdef int64_t place
         if schema.dictionary != NULL:
             return self.arrow_dictionary(schema, chunk)
+        if format_ == b"n":  # nulls only
+            self.found.extend(array("I", [self.nowhere()]) * chunk.length)
+            return 0
         if format_ not in _ARROW_FORMATS:
             raise TypeError(
                 f"an Arrow column of format {format_.decode()!r}; text, uint32 (IPv4), "
@@ -335,12 +339,16 @@ def find_many(table, marks, addresses):
     if hasattr(addresses, "__arrow_c_stream__"):
         capsule = addresses.__arrow_c_stream__()
         stream = <ArrowArrayStream *>PyCapsule_GetPointer(capsule, b"arrow_array_stream")
+        if stream.release == NULL:
+            raise ValueError("the Arrow stream was consumed already")
         finder.arrow_stream(stream)
         return finder.found
     if hasattr(addresses, "__arrow_c_array__"):
         described, held = addresses.__arrow_c_array__()
         schema = <ArrowSchema *>PyCapsule_GetPointer(described, b"arrow_schema")
         chunk = <ArrowArray *>PyCapsule_GetPointer(held, b"arrow_array")
+        if schema.release == NULL or chunk.release == NULL:
+            raise ValueError("the Arrow array was consumed already")
         finder.arrow(schema, chunk)
         return finder.found
     form = buffer_form(addresses)

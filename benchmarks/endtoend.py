@@ -42,7 +42,7 @@ from benchmarks import apps
 from benchmarks.common import save
 from georestrict import Database, Engine
 
-STARTS, BLOCKS = 6, 5  # of the servers, and measured with each
+STARTS, BLOCKS = 10, 3  # of the servers, and measured with each
 CONNECTIONS = 32
 FIGURES = ("requests a second", "p50 µs", "p99 µs", "processor µs a request")
 ROLES = {"a": "bare", "b": "bare", "empty": "empty", "guarded": "guarded"}  # and their apps

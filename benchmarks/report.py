@@ -56,6 +56,7 @@ def spliced(page: Path, text: str, found: Found) -> str:
             "targets": _targets(found),
             "answers": _answers(found["lookup"]),
             "busy": _busy(found["middleware"]),
+            "instructions": _instructions(found["instructions"]),
             "load": _load(found["build"], found["lists"]),
             "workers": _workers(found["scale"]),
             "endtoend": _endtoend(found["endtoend"]),
@@ -225,6 +226,13 @@ def _busy(middleware: dict[str, Any]) -> str:
             f"| {name} | {label(tight[name]['added_ns'])} | {label(found['added_ns'])} "
             f"| {found['over_empty']:.2f} ({_span(found['over_empty_95_percent'])}) |"
         )
+    return "\n".join(rows)
+
+
+def _instructions(counted: dict[str, Any]) -> str:
+    rows = ["| instructions of one call | core | total |", "|---|---|---|"]
+    for name, found in counted["figures"].items():
+        rows.append(f"| {name} | {found['core']:,.0f} | {found['total']:,.0f} |")
     return "\n".join(rows)
 
 

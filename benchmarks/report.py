@@ -206,11 +206,12 @@ def _endtoend(endtoend: dict[str, Any]) -> str:
         for name, ratios in measured["ratios"].items():
             told = (f"{ratios[one][0]:.3f} ({_span(ratios[one][1])})" for one in figures)
             rows.append(f"| {server}: {name} | {' | '.join(told)} |")
-    rows.append("")
+    pairs = endtoend["starts"] * endtoend["blocks_each"]
+    rows += ["", f"{endtoend['starts']} starts, {pairs} pairs."]
     for server, measured in endtoend["servers"].items():
         added, bare = measured["added_processor_us"], measured["bare"]
         rows.append(
-            f"- {server}: a bare request takes {bare['processor µs a request']:.1f} µs of its "
+            f"Behind {server} a bare request takes {bare['processor µs a request']:.1f} µs of its "
             f"processor, ours {added['guarded']:.2f} µs more, an empty middleware "
             f"{added['empty']:.2f} µs more."
         )

@@ -1,12 +1,9 @@
-"""What the questions about middlewares share: policies, lists, an MMDB of our data, rounds."""
+"""What the questions about middlewares share: policies, lists, rounds."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import random
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path
 from statistics import median
@@ -16,7 +13,6 @@ import numpy
 
 from benchmarks.common import random_ipv4
 from georestrict import Database, Engine, Status
-from georestrict.database import DEFAULT_IMAGE
 
 ROUNDS = 61
 LISTS = 10
@@ -139,48 +135,6 @@ def direct(address: str) -> dict[str, Any]:
     }
 
 
-def countries_mmdb() -> Path:
-    """Return an MMDB of our own countries, built once for each image: it takes half a minute."""
-    # of the extra `bench`, which questions without peers do not need
-    from mmdb_writer import MMDBWriter
-    from netaddr import IPNetwork, IPSet
-
-    name = f"countries-{hashlib.sha256(DEFAULT_IMAGE.read_bytes()).hexdigest()[:16]}.mmdb"
-    path = Path(tempfile.gettempdir()) / f"georestrict-bench-{os.getuid()}" / name
-    if path.exists():
-        return path
-    by_country: dict[str, list[IPNetwork]] = {}
-    for version, country, first, length in _country_networks(Database.open()):
-        network = IPNetwork((first, length), version=version)
-        by_country.setdefault(country, []).append(network)
-    writer = MMDBWriter(6, "Countries", ipv4_compatible=True)
-    for country, found in by_country.items():
-        writer.insert_network(IPSet(found), {"country": {"iso_code": country}})
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    writer.to_db_file(str(unfinished))
-    unfinished.replace(path)
-    return path
-
-
-def _country_networks(database: Database) -> Iterator[tuple[int, str, int, int]]:
-    """Yield IP version, country, first address and prefix length of all that has a country."""
-    for version, bits in ((4, 32), (6, 128)):
-        runs = database.table.runs(version)
-        starts = [start >> 128 - bits for start in runs.starts()]
-        countries = [database.classes[number].country for number in runs.value]
-        at = 0
-        while at < len(starts):
-            country, first = countries[at], starts[at]
-            while at < len(starts) and countries[at] == country:
-                at += 1
-            end = starts[at] if at < len(starts) else 1 << bits
-            while country and first < end:
-                size = min(first & -first or 1 << bits, 1 << (end - first).bit_length() - 1)
-                yield version, country, first, bits + 1 - size.bit_length()
-                first += size
-
-
 def check_mmdb(get: Callable[[str], Any]) -> int:
     """Hold an MMDB reader to our answers, and return how many were compared."""
     database = Database.open()
@@ -249,24 +203,3 @@ def ratio_of_added(
     low, high = numpy.quantile(ratio(numpy.median(rounds[:, drawn], axis=2)), (0.025, 0.975))
     found = ratio(numpy.median(rounds, axis=1))
     return round(float(found), 3), [round(float(low), 3), round(float(high), 3)]
-
-
-def target(what: str, wanted: float, measured: float, at_least: bool = False) -> dict[str, Any]:
-    """Return one line of the issue's table: what was wanted, and whether it was met."""
-    met = measured >= wanted if at_least else measured <= wanted
-    sign = ">=" if at_least else "<="
-    print(f"target: {what} {sign} {wanted:g}: {measured:g}, {'met' if met else 'NOT met'}")
-    return {"what": what, "wanted": f"{sign} {wanted:g}", "measured": measured, "met": met}
-
-
-def losses(costs: dict[str, float], ours: list[str], peers: list[str]) -> list[str]:
-    """Return every case in which ours took longer than a peer that does the same."""
-    found = [
-        f"{our}: {costs[our]:.0f} ns, {peer}: {costs[peer]:.0f} ns"
-        for our in ours
-        for peer in peers
-        if costs[our] > costs[peer]
-    ]
-    for line in found:
-        print(f"we lose: {line}")
-    return found

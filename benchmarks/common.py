@@ -1,4 +1,8 @@
-"""What the benchmarks share: interleaved rounds, medians, and result files that say where."""
+"""What the questions share: rounds, medians, targets, and result files that say where.
+
+What is read is the processor time of the thread, not the wall's: nothing that is timed waits, and
+so what else runs on the machine counts less.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from statistics import median
 from types import FunctionType
+from typing import Any
 
 from georestrict import BACKEND
 
@@ -46,9 +51,9 @@ def time_round(
         if warm:
             warm[name]()
         run = candidates[name]
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         run()
-        times[name] = (time.perf_counter_ns() - start) / calls
+        times[name] = (time.thread_time_ns() - start) / calls
     return times
 
 
@@ -68,6 +73,40 @@ def spread(values: Iterable[float], digits: int = 6) -> dict[str, float]:
     found = list(values)
     named = {"median": median(found), "lowest": min(found), "highest": max(found)}
     return {name: round(value, digits) for name, value in named.items()}
+
+
+def target(
+    what: str,
+    wanted: float,
+    measured: float | None,
+    between: Sequence[float] = (),
+    *,
+    stretch: float | None = None,
+    at_least: bool = False,
+) -> dict[str, Any]:
+    """Return one line of issue 3's table: what was wanted, and whether it was met.
+
+    ``between`` is how sure the measured number is: an interval, or the lowest and highest round.
+    Without a measured number it was not run.
+    """
+
+    def reaches(limit: float | None) -> bool | None:
+        if limit is None or measured is None:
+            return None
+        return measured >= limit if at_least else measured <= limit
+
+    sign, met = (">=" if at_least else "<="), reaches(wanted)
+    said = {True: "met", False: "NOT met", None: "not run"}[met]
+    print(f"target: {what} {sign} {wanted:g}: {measured}, {said}", flush=True)
+    return {
+        "what": what,
+        "wanted": f"{sign} {wanted:g}",
+        "stretch": None if stretch is None else f"{sign} {stretch:g}",
+        "measured": measured,
+        "between": list(between),
+        "met": met,
+        "stretch_met": reaches(stretch),
+    }
 
 
 def loop(call: Callable[[str], object] | None, texts: Sequence[str]) -> Callable[[], None]:
@@ -103,7 +142,6 @@ def save(name: str, results: Mapping[str, object]) -> None:
         "machine": f"{platform.machine()}, {_processor()}",
         "commit": commit.stdout.strip() or "unknown",
         "packages": _versions(),
-        "rounds": ROUNDS,
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"about": about, **results}, indent=2) + "\n")

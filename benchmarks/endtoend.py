@@ -4,13 +4,18 @@ One worker, uvloop, an app that answers two bytes. wrk sends an ``X-Forwarded-Fo
 address that the policy allows, a new one for each request, and the guarded app trusts 127.0.0.1, so
 each request is decided in full; the bare ones receive the same.
 
-Three servers run at once, two of them with the same bare app: how far *they* differ is the noise
-of this machine (the A/A control). A block measures each for one second, in random order; ratios are
-taken within a block. All servers are started anew for every few blocks, because where a process
-happens to lie in memory makes it faster or slower for as long as it lives. The median of all blocks
-stands, with the 95 % interval of a bootstrap that draws starts, and blocks within them.
+Four servers run at once. Two have the same bare app: how far *they* differ is the noise of this
+machine (the A/A control). One has an empty middleware around it, so that what any middleware costs
+can be told from what ours does. All four import the same and build the same engine. A block
+measures each for one second, in random order; ratios are taken within a block. All servers are
+started anew for every few blocks, because where a process happens to lie in memory makes it faster
+or slower for as long as it lives. The median of all blocks stands, with the 95 % interval of a
+bootstrap that draws starts, and blocks within them.
+
+Besides what wrk tells there is the processor time that a server spent on a request, from the
+kernel's ``schedstat``: it does not depend on when wrk was given its processor, and repeats best.
 Servers and wrk have a processor each where there are two. Bias: on loopback a request costs less
-than over a network, so that what a middleware adds weighs more.
+than over a network, and the app does nothing, so that what a middleware adds weighs more.
 """
 
 from __future__ import annotations
@@ -26,9 +31,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -36,9 +42,15 @@ from benchmarks import apps
 from benchmarks.common import save
 from georestrict import Database, Engine
 
-STARTS, BLOCKS = 6, 5  # of the servers, and measured with each
+STARTS, BLOCKS = 10, 3  # of the servers, and measured with each
 CONNECTIONS = 32
-FIGURES = ("requests a second", "p50 µs", "p99 µs")
+FIGURES = ("requests a second", "p50 µs", "p99 µs", "processor µs a request")
+ROLES = {"a": "bare", "b": "bare", "empty": "empty", "guarded": "guarded"}  # and their apps
+COMPARED = {
+    "guarded over bare": "guarded",
+    "empty middleware over bare": "empty",
+    "bare over bare (A/A)": "b",
+}
 
 APP = """
 from georestrict.address import TrustedProxies
@@ -57,6 +69,14 @@ async def bare(scope, receive, send):
     await send(START)
     await send(BODY)
 
+class Empty:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        await self.app(scope, receive, send)
+
+empty = Empty(bare)
 guarded = GeoRestrictMiddleware(bare, block=["CN"], client=TrustedProxies("127.0.0.1"))
 """
 
@@ -98,6 +118,9 @@ def main() -> None:
     if wrk is None:
         print("endtoend: not run: wrk is missing, and only root can install it through apt-get")
         return
+    if not Path("/proc/self/schedstat").exists():
+        print("endtoend: not run: this system does not tell processor times (schedstat)")
+        return
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -111,20 +134,28 @@ def main() -> None:
             measured: Measured = []
             for number in range(STARTS):
                 with ExitStack() as running:
-                    ports = {
-                        role: running.enter_context(serving(folder, command, app, role))
-                        for role, app in (("a", "bare"), ("b", "bare"), ("guarded", "guarded"))
+                    spread = random.Random(number)
+                    roles = spread.sample(list(ROLES), len(ROLES))  # where each lies is chance
+                    servers = {
+                        role: running.enter_context(serving(folder, command, ROLES[role], role))
+                        for role in roles
                     }
-                    for role, port in ports.items():
-                        check(port, guarded=role == "guarded")
-                    measured.append(blocks(wrk, script, ports, random.Random(number)))
+                    for role, running_one in servers.items():
+                        check(running_one.port, guarded=role == "guarded")
+                    measured.append(blocks(wrk, script, servers, spread))
             ratios = compared(measured)
             middle = numpy.median(figures_of(measured, "a"), axis=(0, 1))
             bare = {
-                figure: round(float(value), 1)
+                figure: round(float(value), 2)
                 for figure, value in zip(FIGURES, middle, strict=True)
             }
-            results[server] = {"bare": bare, "ratios": ratios}
+            spent = {role: figures_of(measured, role)[:, :, -1] for role in ROLES}
+            added = {
+                role: round(float(numpy.median(spent[role] - spent["a"])), 2)
+                for role in ("empty", "guarded")
+            }
+            results[server] = {"bare": bare, "added_processor_us": added, "ratios": ratios}
+            print(f"endtoend, {server}: processor µs added to a request: {added}", flush=True)
             for name, found in ratios.items():
                 for figure, (ratio, (low, high)) in found.items():
                     told = f"{ratio:.3f} ({low:.3f} to {high:.3f})"
@@ -150,8 +181,25 @@ def found_wrk() -> str | None:
     return shutil.which("wrk")
 
 
+class Server(NamedTuple):
+    """A server that runs: its port, and the process that leads its session."""
+
+    port: int
+    process: int
+
+    def processor_ns(self) -> int:
+        """Return the processor time of all its threads and workers since they began."""
+        spent = 0
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended meanwhile
+                if os.getsid(int(folder.name)) == self.process:
+                    threads = folder.glob("task/*/schedstat")
+                    spent += sum(int(thread.read_text().split()[0]) for thread in threads)
+        return spent
+
+
 @contextmanager
-def serving(folder: Path, command: list[str], app: str, role: str) -> Iterator[int]:
+def serving(folder: Path, command: list[str], app: str, role: str) -> Iterator[Server]:
     """Run a server with an app on a free port of loopback, and stop it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -174,7 +222,7 @@ def serving(folder: Path, command: list[str], app: str, role: str) -> Iterator[i
                     break
             assert server.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.05)
-        yield port
+        yield Server(port, server.pid)
     finally:
         server.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -208,23 +256,24 @@ Measured = list[dict[str, list[tuple[float, ...]]]]
 
 
 def blocks(
-    wrk: str, script: Path, ports: dict[str, int], spread: random.Random
+    wrk: str, script: Path, servers: dict[str, Server], spread: random.Random
 ) -> dict[str, list[tuple[float, ...]]]:
-    """Measure every server once a block, in random order; the first block only warms up."""
-    measured: dict[str, list[tuple[float, ...]]] = {role: [] for role in ports}
-    order = list(ports)
-    for number in range(BLOCKS + 1):
+    """Measure every server once a block, in random order; before that, warm all up at once."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        list(pool.map(lambda server: load(wrk, script, server), servers.values()))
+    measured: dict[str, list[tuple[float, ...]]] = {role: [] for role in servers}
+    order = list(servers)
+    for _ in range(BLOCKS):
         spread.shuffle(order)
         for role in order:
-            figures = load(wrk, script, ports[role])
-            if number:
-                measured[role].append(figures)
+            measured[role].append(load(wrk, script, servers[role]))
     return measured
 
 
-def load(wrk: str, script: Path, port: int) -> tuple[float, ...]:
-    """Load a server for a second; return requests a second and two percentiles of latency."""
-    url = f"http://127.0.0.1:{port}"
+def load(wrk: str, script: Path, server: Server) -> tuple[float, ...]:
+    """Load a server for a second; return what ``FIGURES`` names."""
+    before = server.processor_ns()
+    url = f"http://127.0.0.1:{server.port}"
     arguments = [wrk, "-t1", f"-c{CONNECTIONS}", "-d1s", "-s", str(script), url]
     output = subprocess.run(
         on_processor(1, arguments), check=True, capture_output=True, text=True
@@ -232,7 +281,8 @@ def load(wrk: str, script: Path, port: int) -> tuple[float, ...]:
     line = next(line for line in output.splitlines() if line.startswith("result "))
     requests, microseconds, failed, p50, p99 = map(int, line.split()[1:])
     assert failed == 0 and requests > 0, output
-    return requests / microseconds * 1e6, float(p50), float(p99)
+    spent = (server.processor_ns() - before) / 1000 / requests
+    return requests / microseconds * 1e6, float(p50), float(p99), spent
 
 
 def figures_of(measured: Measured, role: str) -> Any:
@@ -241,12 +291,12 @@ def figures_of(measured: Measured, role: str) -> Any:
 
 
 def compared(measured: Measured) -> dict[str, Any]:
-    """Return the ratios of the guarded app and of the control, each with its interval."""
+    """Return the ratios to the first bare app, each with its interval."""
     base, random_draw = figures_of(measured, "a"), numpy.random.default_rng(1)
     starts = random_draw.integers(STARTS, size=(5000, STARTS, 1))
     within = random_draw.integers(BLOCKS, size=(5000, STARTS, BLOCKS))
     results: dict[str, Any] = {}
-    for name, role in (("guarded over bare", "guarded"), ("bare over bare (A/A)", "b")):
+    for name, role in COMPARED.items():
         ratios = figures_of(measured, role) / base
         results[name] = {}
         for column, figure in enumerate(FIGURES):

@@ -73,11 +73,8 @@ PATH_RULES = [
 ]
 
 
-def main() -> int:
-    """Count, and compare with the baseline or replace it."""
-    if sys.argv[1:2] == ["--inside"]:
-        measure(ctypes.CDLL(sys.argv[2]))
-        return 0
+def main(*, accept: bool = False) -> int:
+    """Count, and compare with the baseline, or replace it if that is said."""
     missing = [name for name in ("valgrind", "gcc") if shutil.which(name) is None]
     if missing:
         print(f"NOT RUN: instructions: nothing was compared (needs {' and '.join(missing)})")
@@ -89,7 +86,7 @@ def main() -> int:
     print(f"{'instructions a call':<24}{'core':>10}{'total':>10}")
     for name, found in figures.items():
         print(f"{name:<24}{found['core']:>10.1f}{found['total']:>10.1f}")
-    if sys.argv[1:] == ["--accept"]:
+    if accept:
         text = json.dumps({"about": about, "calls": CALLS, "figures": figures}, indent=2)
         BASELINE.write_text(text + "\n", encoding="utf-8")
         print(f"instructions: {BASELINE.relative_to(ROOT)} is the baseline now; commit it")
@@ -358,4 +355,7 @@ def cases() -> Iterable[tuple[str, Callable[[], object]]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == ["--inside"]:
+        measure(ctypes.CDLL(sys.argv[2]))
+    else:
+        sys.exit(main(accept=sys.argv[1:] == ["--accept"]))

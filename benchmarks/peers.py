@@ -27,7 +27,9 @@ import netaddr
 import pytricia
 import radix
 
+from benchmarks import ranges
 from benchmarks.ranges import Range
+from georestrict import Database
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
@@ -194,7 +196,7 @@ def mmdb(by_version: dict[int, list[Range]]) -> Path:
     path = CACHE / f"country-{digest[:16]}.mmdb"
     if path.exists():
         return path
-    print("lookup: writing an MMDB of our data, about a minute", flush=True)
+    print("writing an MMDB of our data, about a minute", flush=True)
     CACHE.mkdir(exist_ok=True)
     for older in CACHE.glob("country-*.mmdb"):
         older.unlink()
@@ -211,11 +213,16 @@ def mmdb(by_version: dict[int, list[Range]]) -> Path:
     return partial.rename(path)
 
 
+def mmdb_of(database: Database) -> Path:
+    """Return the MMDB of a database's countries."""
+    return mmdb({version: ranges.ranges(database, version) for version in (4, 6)})
+
+
 def prefixes(by_version: dict[int, list[Range]]) -> Iterator[tuple[int, str, str]]:
     """Yield the CIDR networks that have a country: version, network, country."""
-    for version, ranges in by_version.items():
+    for version, found in by_version.items():
         kind: Any = IPv4Address if version == 4 else IPv6Address
-        for first, last, country in ranges:
+        for first, last, country in found:
             if country is not None:
                 for network in summarize_address_range(kind(first), kind(last)):
                     yield version, str(network), country

@@ -8,15 +8,18 @@ batch's addresses is made anew, as a server does, and the batch, random addresse
 in memory but for what its own requests share.
 
 Start and memory are measured in fresh processes: the seconds that ``Engine`` takes, and what the
-process has more of after it, from ``/proc/self/smaps_rollup``. Workers are processes that each
-open the policy of 1,000,000 networks; private memory is what one worker would give back, and the
-total of PSS is what all take together, shared pages counted once.
+process has more of after it, from ``/proc/self/smaps_rollup``; without a cache folder, and as a
+second worker that finds the painted lists there. Workers are processes that each open the policy of
+1,000,000 networks with one cache folder; private memory is what one worker would give back, and the
+total of PSS is what all take together, shared pages counted once. What is private of the images is
+told from ``smaps``, from the lines of their maps.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -31,7 +34,7 @@ from typing import Any
 import numpy
 
 from benchmarks import apps
-from benchmarks.common import save
+from benchmarks.common import save, target
 from georestrict import Database, Engine
 from georestrict.asgi import GeoRestrictMiddleware
 from georestrict.countries import NAMES
@@ -60,14 +63,15 @@ def main() -> None:
             by_networks[f"{count:,}"] = policy
         results["networks"] = grown(by_networks, database, "networks", cold=True)
         for count in NETWORKS:
-            started = [start(folder / f"{count}.json") for _ in range(STARTS)]
-            found = {key: round(median(each[key] for each in started), 3) for key in started[0]}
-            results["networks"][f"{count:,}"] |= found
-            print(f"scale, {count:,} networks: start {found['start_seconds']:.3f} s, {found}")
+            results["networks"][f"{count:,}"] |= started(folder, count)
         results["import_and_default_start_seconds"] = import_seconds()
+        (folder / "none.json").write_text(json.dumps(apps.BLOCK_LIST))
+        cache = str(folder / "cache")
+        results["workers, no list"] = {"2": workers(folder / "none.json", 2, cache)}
         results["workers"] = {
-            str(count): workers(folder / f"{NETWORKS[-1]}.json", count) for count in WORKERS
+            str(count): workers(folder / f"{NETWORKS[-1]}.json", count, cache) for count in WORKERS
         }
+    of_images = results["workers"]["2"]["private_of_images_each_mib"]
     results["rules, by network"] = grown(
         {f"{count:,}": network_rules(count) for count in RULES}, database, "network rules"
     )
@@ -86,6 +90,11 @@ def main() -> None:
             "cold_rounds": COLD_ROUNDS,
             "walked_bytes": len(_buffer()),
             **results,
+            "targets": [
+                target(
+                    "private of the images in each of two workers, 1M networks, MiB", 1, of_images
+                )
+            ],
         },
     )
 
@@ -206,11 +215,12 @@ def _buffer() -> Any:
     return _kept[0]
 
 
-def process(code: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a fresh Python on some code."""
+def process(code: str, *arguments: str, cache: str = "") -> subprocess.Popen[str]:
+    """Start a fresh Python on some code, with a cache folder or without."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
+        env=os.environ | {"GEORESTRICT_CACHE_DIR": cache},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -257,9 +267,23 @@ print(imported - began, time.perf_counter() - imported)
 """
 
 
-def start(policy: Path) -> dict[str, float]:
+def started(folder: Path, count: int) -> dict[str, float]:
+    """Return what a policy takes at start: medians without a cache, then of a second worker."""
+    policy, cache = folder / f"{count}.json", str(folder / "cache")
+    alone = [start(policy) for _ in range(STARTS)]
+    found = {key: round(median(each[key] for each in alone), 3) for key in alone[0]}
+    start(policy, cache)  # the first worker
+    second = [start(policy, cache) for _ in range(STARTS)]
+    found |= {
+        f"second_worker_{key}": round(median(each[key] for each in second), 3) for key in second[0]
+    }
+    print(f"scale, {count:,} networks: {found}", flush=True)
+    return found
+
+
+def start(policy: Path, cache: str = "") -> dict[str, float]:
     """Open a policy in a fresh process, and return what it told."""
-    with process(OPEN, str(policy)) as child:
+    with process(OPEN, str(policy), cache=cache) as child:
         output, _ = child.communicate(apps.BLOCKED + "\n")
     told, answer = output.splitlines()
     assert answer == "block", output
@@ -279,10 +303,12 @@ def import_seconds() -> dict[str, float]:
     return {"import": imported, "middleware": built}
 
 
-def workers(policy: Path, count: int) -> dict[str, float]:
+def workers(policy: Path, count: int, cache: str) -> dict[str, float]:
     """Start so many workers on a policy, and return the memory that they take."""
     with ExitStack() as running:
-        children = [running.enter_context(process(OPEN, str(policy))) for _ in range(count)]
+        children = [
+            running.enter_context(process(OPEN, str(policy), cache=cache)) for _ in range(count)
+        ]
         for child in children:
             assert child.stdin is not None and child.stdout is not None
             running.callback(child.terminate)
@@ -291,10 +317,12 @@ def workers(policy: Path, count: int) -> dict[str, float]:
             child.stdin.flush()
             assert child.stdout.readline() == "block\n"
         memory = [rollup(child.pid) for child in children]
+        of_images = [private_of_images(child.pid) for child in children]
     found = {
         "total_pss_mib": round(sum(pss for pss, _ in memory), 1),
         "pss_each_mib": round(sum(pss for pss, _ in memory) / count, 1),
-        "private_each_mib": round(median(private for _, private in memory), 1),
+        "private_each_mib": round(median(private for _, private in memory), 2),
+        "private_of_images_each_mib": round(max(of_images), 2),
     }
     print(f"scale, {count} workers: {found}")
     return found
@@ -305,6 +333,20 @@ def rollup(pid: int) -> tuple[float, float]:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kib = {words[0]: int(words[1]) for words in map(str.split, lines)}
     return kib["Pss:"] / 1024, (kib["Private_Clean:"] + kib["Private_Dirty:"]) / 1024
+
+
+def private_of_images(pid: int) -> float:
+    """Return how much of the mapped images a process has for itself alone, in MiB."""
+    kib, images, is_image = 0, 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):  # the head of a map: addresses, rights, ..., the file
+            is_image = line.endswith(".grdb")
+            images += is_image
+        elif is_image and first in ("Private_Clean:", "Private_Dirty:"):
+            kib += int(rest[0])
+    assert images, "no image is mapped"
+    return kib / 1024
 
 
 if __name__ == "__main__":

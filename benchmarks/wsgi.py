@@ -18,6 +18,7 @@ import maxminddb
 
 from benchmarks import apps
 from benchmarks.common import save
+from benchmarks.peers import mmdb_of
 from georestrict import Database, Engine
 from georestrict.address import TrustedProxies
 from georestrict.wsgi import GeoRestrictMiddleware
@@ -160,7 +161,7 @@ def main() -> None:
     addresses = apps.plain_addresses(REQUESTS, engine, by_path)
     blocked = [apps.BLOCKED] * (REQUESTS // 10)
     trusted = TrustedProxies("10.0.3.0/24")
-    with maxminddb.open_database(apps.countries_mmdb(), maxminddb.MODE_MMAP_EXT) as reader:
+    with maxminddb.open_database(mmdb_of(database), maxminddb.MODE_MMAP_EXT) as reader:
         compared = apps.check_mmdb(reader.get)
         around: dict[str, Callable[[Any], Any]] = {
             "empty": Empty,
@@ -202,15 +203,9 @@ def main() -> None:
     }
     for name, found in results.items():
         print(f"wsgi, {name}: {apps.said(found)}")
-    whole = {
-        name.removeprefix("direct, "): round(median(times[name]), 1)
-        for name in times
-        if name.endswith("blocking")
-    }
+    whole = {name: round(median(times[name]), 1) for name in times if name.endswith("blocking")}
     for name, took in whole.items():
         print(f"wsgi, {name}: {took:,.0f} ns, the whole request")
-    added_ns = {name: found["added_ns"] for name, found in results.items()}
-    ours = ["direct", "annotate", "proxied", "20 path rules"]
     save(
         "wsgi",
         {
@@ -220,10 +215,6 @@ def main() -> None:
             "bare_ns": {name: median(times[name]) for name in ("bare", "bare, proxied")},
             "added": results,
             "whole_request_ns": whole,
-            "where_we_lose": [
-                *apps.losses(added_ns, ours, ["maxminddb", "iptocc"]),
-                *apps.losses(whole, ["blocking"], ["maxminddb, blocking", "iptocc, blocking"]),
-            ],
         },
     )
 

@@ -440,10 +440,37 @@ def test_the_figures_of_a_page_are_those_of_the_result_files(page: Path) -> None
     assert text == fresh, "say 'make bench QUESTION=report'"
 
 
+def texts_of_chart(name: str) -> list[str]:
+    chart = ElementTree.parse(report.CHARTS[name])
+    return [text.text or "" for text in chart.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_table_of_targets_has_every_target_of_every_result_file() -> None:
+    found = report.read()
+    told = [target["what"] for target in report.targets(found)]
+    kept = [one["what"] for results in found.values() for one in results.get("targets", ())]
+    assert sorted(told) == sorted(kept)
+    assert len(told) == len({*told}) > 15
+
+
+def test_the_chart_of_the_middlewares_shows_the_result_files() -> None:
+    found, shown = report.read(), texts_of_chart("middleware")
+    for name in ("middleware", "wsgi"):
+        for middleware, measured in found[name]["added"].items():
+            assert middleware in shown
+            assert report.label(measured["added_ns"]) in shown
+
+
+def test_the_chart_of_the_growths_shows_the_result_file() -> None:
+    shown = texts_of_chart("scale")
+    for title, (unit, lines) in report.growth(report.read()["scale"]).items():
+        assert title in shown and unit in shown
+        for name, values in lines.items():
+            assert f"{name}: {values[-1]:,.4g}" in shown
+
+
 def test_the_chart_of_the_lookups_shows_the_result_file() -> None:
-    lookups = report.read()["lookup"]
-    chart = ElementTree.parse(report.LOOKUP_CHART)
-    shown = [text.text for text in chart.iter("{http://www.w3.org/2000/svg}text")]
+    lookups, shown = report.read()["lookup"], texts_of_chart("lookup")
     for family in report.FAMILIES:
         for name in report.candidates(lookups, family, "per range"):
             assert name in shown

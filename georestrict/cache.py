@@ -104,6 +104,8 @@ def _folder() -> Path:
         raise _UnusableError
     if named is not None:
         folder = Path(named)
+        if not folder.is_absolute():
+            raise _UnusableError(f"GEORESTRICT_CACHE_DIR is {named!r}, must be an absolute path")
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME", ""))
         if not base.is_absolute():  # the specification: such a value is to be ignored

@@ -165,8 +165,8 @@ class Database:
         carried = self.carried(*number)
         if carried is None:
             return self._locations[self.table.find_value(*number)]
-        via = next(name for network, name in LOOKED_THROUGH if _holds(network, number[1]))
-        return replace(self._locations[self.table.find_value(4, carried)], via=via)
+        location = self._locations[self.table.find_value(4, carried)]
+        return replace(location, via=self.via(number[1]))
 
     def lookup_many(self, addresses: Any) -> Locations:
         """Return what is known of many addresses: the same as ``lookup`` of each, and faster.
@@ -191,6 +191,12 @@ class Database:
             for location in self._locations
         )
         return (*through, Location(status=Status.UNRESOLVED))
+
+    def via(self, value: int) -> str | None:
+        """Return the name of the looked-through network that an IPv6 address is in, if any."""
+        address = IPv6Address(value)
+        names = (name for network, name in LOOKED_THROUGH if address in IPv6Network(network))
+        return next(names, None)
 
     def carried(self, version: int, value: int) -> int | None:
         """Return the IPv4 address that an IPv6 address is looked through to, if it is.
@@ -278,10 +284,6 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.version, int(address)
-
-
-def _holds(network: str, value: int) -> bool:
-    return IPv6Address(value) in IPv6Network(network)
 
 
 def _location(status: str, country: str, network: str) -> Location:

@@ -4,10 +4,10 @@ Every list, and the networks of every rule, is one more layer over the database'
 is a table of its own, in which an address's class tells its class in the database and the labels
 of the lists that hold it.
 
-Painting over the default data takes 70 ms and 5 MiB, and little more for a few networks. From
-``SHARED_FROM_BYTES`` on the painted image lies in the cache folder, where a second worker maps it
-instead of painting: with 1,000,000 networks an engine starts in 0.25 s instead of 0.8 s. (2-core
-x86 server, compiled core.)
+Painting over the default data takes 70 ms and 49 MiB, however few the networks. So unless lists and
+data are small, the painted image lies in the cache folder, where a second worker maps it instead of
+painting: with 1,000,000 networks an engine starts in 0.17 s instead of 0.82 s. (2-core x86 server,
+compiled core; benchmarks/results/build.json.)
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from georestrict.tomlfile import hash_file, read_bytes
 
 logger = logging.getLogger("georestrict")
 
-#: From how many bytes of lists on, about 1,000 networks, the painted image is kept for others. It
-#: takes 5 MiB or more; a few networks are not worth a file in somebody's home folder.
+#: From how many bytes of lists, or of the database's image, the painted image is kept for others.
+#: A test's tiny database is painted faster than a file is written.
 SHARED_FROM_BYTES = 16 * 1024
+SHARED_FROM_IMAGE_BYTES = 1 << 20
 _FORMAT = 1  # of the sections below
 
 
@@ -168,12 +169,14 @@ class Lists:
             if not stat.S_ISREG(status.st_mode):
                 return False
             size += status.st_size
-        return size >= SHARED_FROM_BYTES
+        image_size = self._database.metadata.size_bytes
+        return size >= SHARED_FROM_BYTES or image_size >= SHARED_FROM_IMAGE_BYTES
 
     def _key(self, digests: Iterable[bytes]) -> str:
         written = ("\n".join(texts).encode() for texts in self._networks.values())
         members = [*digests, *(hashlib.sha256(text).digest() for text in written)]
-        return cache.key_of([b"lists %d" % _FORMAT, self._database.digest(), *members])
+        kinds = b"%d: %d lists, %d rules" % (_FORMAT, len(self._policy.lists), len(self._networks))
+        return cache.key_of([kinds, self._database.digest(), *members])
 
     def _build(self) -> tuple[str, bytes]:
         """Read and paint; return the key of what was read, and an image.

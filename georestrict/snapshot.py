@@ -7,6 +7,7 @@ class, and each class its decision, or a short program where the decision depend
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
@@ -44,6 +45,16 @@ class Snapshot:
         }
         # Which rules match a class: those that match its class of the database, and its lists.
         self._by_base = [self._matching_location(location) for location in database.classes]
+        self._asking_lists = _masks_by(
+            (ListLabel(name), at) for at, rule in enumerate(policy.rules) for name in rule.lists
+        )
+        self._asking_networks = _masks_by(
+            (RuleLabel(rule.name), at) for at, rule in enumerate(policy.rules) if rule.networks
+        )
+        self._without_lists = _mask(at for at, rule in enumerate(policy.rules) if not rule.lists)
+        self._without_networks = _mask(
+            at for at, rule in enumerate(policy.rules) if not rule.networks
+        )
         self._by_set = [self._matching_labels(labels) for labels in self._lists.sets]
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
@@ -56,7 +67,7 @@ class Snapshot:
                 for base, held in zip(self._lists.bases, self._lists.held, strict=True)
             ),
         )
-        self._pairs: dict[tuple[int, int | None], _Verdict] = {}
+        self._pairs: dict[_Carried, _Verdict] = {}
         self._decisions: dict[tuple[_Where, Tally], Decision] = {}
         self.passes = self._passes()
         everywhere = self._matching_location(_UNRESOLVED) & self._matching_labels(frozenset())
@@ -143,7 +154,10 @@ class Snapshot:
         if self._verdict_of[number]:
             return number
         parsed = number_of(address)
-        return None if parsed is None else (number, self._inner(*parsed))
+        if parsed is None:
+            return None
+        inner = self._inner(*parsed)
+        return number, inner, None if inner is None else self.database.via(parsed[1])
 
     def _verdict_at(self, where: _Where) -> _Verdict:
         if isinstance(where, int):
@@ -157,11 +171,13 @@ class Snapshot:
             verdict = self._pairs[where] = self._verdict(matching, self.database.classes[base])
         return verdict
 
-    def _meaning(self, where: int | tuple[int, int | None]) -> tuple[int, frozenset[Label]]:
+    def _meaning(
+        self, where: int | tuple[int, int | None, str | None]
+    ) -> tuple[int, frozenset[Label]]:
         """Return the class of the database, and the labels; of a carried address and its bearer."""
         if isinstance(where, int):
             return self._lists.bases[where], self._lists.sets[self._lists.held[where]]
-        outer, inner = where
+        outer, inner, _ = where
         if inner is None:
             return self._meaning(outer)
         base, labels = self._meaning(inner)
@@ -175,6 +191,8 @@ class Snapshot:
             if where is not None:
                 base, labels = self._meaning(where)
                 location = _with_lists(self.database.classes[base], labels)
+                if isinstance(where, tuple) and where[2]:
+                    location = replace(location, via=where[2])
                 decision = replace(decision, location=location)
             self._decisions[where, tally] = decision
         return decision
@@ -185,7 +203,7 @@ class Snapshot:
         number = number_of(address)
         if number is None:
             return location
-        where = self._table.find_value(*number), self._inner(*number)
+        where = self._table.find_value(*number), self._inner(*number), None
         labels = self._meaning(where)[1]
         return _with_lists(location, labels)
 
@@ -221,17 +239,16 @@ class Snapshot:
 
     def _matching_location(self, location: Location) -> int:
         """Return the rules whose words about the location match, as a bit mask."""
-        return sum(
-            1 << at
-            for at, rule in enumerate(self.policy.rules)
-            if _matches_location(rule, location)
-        )
+        rules = enumerate(self.policy.rules)
+        return _mask(at for at, rule in rules if _matches_location(rule, location))
 
     def _matching_labels(self, labels: frozenset[Label]) -> int:
         """Return the rules whose words about lists and networks match, as a bit mask."""
-        return sum(
-            1 << at for at, rule in enumerate(self.policy.rules) if _matches_labels(rule, labels)
-        )
+        by_lists, by_networks = self._without_lists, self._without_networks
+        for label in labels:
+            by_lists |= self._asking_lists.get(label, 0)
+            by_networks |= self._asking_networks.get(label, 0)
+        return by_lists & by_networks
 
     def _without_rule(self, location: Location) -> Tally:
         if location.status is Status.KNOWN:
@@ -264,10 +281,15 @@ def _matches_location(rule: Rule, location: Location) -> bool:
     )
 
 
-def _matches_labels(rule: Rule, labels: frozenset[Label]) -> bool:
-    if rule.networks and RuleLabel(rule.name) not in labels:
-        return False
-    return not rule.lists or any(ListLabel(name) in labels for name in rule.lists)
+def _mask(places: Iterable[int]) -> int:
+    return sum(1 << at for at in places)
+
+
+def _masks_by(pairs: Iterable[tuple[Label, int]]) -> dict[Label, int]:
+    masks: dict[Label, int] = {}
+    for label, at in pairs:
+        masks[label] = masks.get(label, 0) | 1 << at
+    return masks
 
 
 def _with_lists(location: Location, labels: frozenset[Label]) -> Location:
@@ -332,5 +354,7 @@ class _Program:
 
 
 _Verdict = Tally | _Program
-#: A class; the classes of an address and of the one it carries, if it is looked at; or no address.
-_Where = int | tuple[int, int | None] | None
+#: The class of an address that carries another, that one's class if it is looked at, and the way.
+_Carried = tuple[int, int | None, str | None]
+#: A class, or a carried one's, or no address.
+_Where = int | _Carried | None

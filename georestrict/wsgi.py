@@ -96,14 +96,14 @@ class _Headers:
 
 def _paths(environ: Environ) -> tuple[str, bytes | None]:
     """The path that the app routes on, and the same as it was sent, where the server tells."""
-    path = (
-        environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace") or "/"
-    )
+    path = (environ.get("PATH_INFO") or "").encode("latin-1", "replace").decode(
+        "utf-8", "replace"
+    ) or "/"
     sent = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if not isinstance(sent, str) or not sent.startswith("/"):
         return path, None
     raw = sent.encode("latin-1", "replace").partition(b"?")[0]
-    root = environ.get("SCRIPT_NAME", "").encode("latin-1", "replace")
+    root = (environ.get("SCRIPT_NAME") or "").encode("latin-1", "replace")
     return path, raw[len(root) :] if root and raw.startswith(root + b"/") else raw
 
 

@@ -433,6 +433,18 @@ def test_annotate_leaves_at_the_gate_what_the_slow_way_leaves(target: str) -> No
         assert left["georestrict"] is slow
 
 
+def test_a_decision_tells_the_same_location_as_a_lookup() -> None:
+    for address in (
+        "2002:5102:458e::1",
+        "64:ff9b::5102:458e",
+        "2001:0:5102:458e:0:0:aefd:ba71",
+        "2001:218::1",
+        "10.0.0.1",
+    ):
+        assert ENGINE.decide(address).location == ENGINE.lookup(address)
+    assert ENGINE.decide("2002:5102:458e::1").location.via == "6to4"
+
+
 def test_annotate_leaves_the_decision_at_the_gate_too() -> None:
     environ = environ_of(Request())
     guarded_wsgi(Peer(), annotate=True)(environ, lambda *_: lambda data: None)

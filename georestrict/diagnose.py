@@ -22,12 +22,18 @@ from georestrict.address import (
     TrustedHops,
     TrustedProxies,
     entries_of,
+    parse_entry,
     place_of,
+    platforms,
+    way_of,
 )
 from georestrict.special import is_private
 
 ENOUGH = 20  # requests of a kind, before anything is said of all of them
-MANY = 60  # from one address, before that is worth a word: it may be only one client
+MANY = 40  # the same where it may be only one client
+ALL_BUT_ONE = 60  # the same where nothing else tells that there are several
+_LONGEST = 1024  # bytes of a header's end that are compared with the peer
+FEW = 8  # addresses: the nodes of a proxy, rather than its clients
 
 
 class Finding(NamedTuple):
@@ -42,13 +48,12 @@ def review(
 ) -> list[Finding]:
     """Return what is wrong with a set-up as it is written, before any request."""
     found = []
-    for text in _declared(strategy):
-        network = ip_network(text.partition("-")[0], strict=False) if "-" not in text else None
-        narrowest = 16 if network is not None and network.version == 4 else 48
-        if network is not None and network.is_private and network.prefixlen < narrowest:
-            found.append(Finding("broad_range", _broad(text)))
-    if isinstance(strategy, TrustedHops) and not _declared(strategy):
-        found.append(Finding("believes_every_peer", _BELIEVES))
+    if isinstance(strategy, TrustedProxies | TrustedHops | SingleHeader) and strategy not in _KNOWN:
+        for text, span in zip(strategy.ranges, strategy.spans, strict=True):
+            if _is_broad(*span):
+                found.append(Finding("broad_range", _broad(text)))
+        if not strategy.ranges and isinstance(strategy, TrustedHops):
+            found.append(Finding("believes_every_peer", _BELIEVES))
     if environment.get("FORWARDED_ALLOW_IPS"):
         found.append(Finding("server_rewrites_peer", _REWRITES))
     if private_is_blocked:
@@ -56,30 +61,41 @@ def review(
     return found
 
 
-def _declared(strategy: Strategy) -> tuple[str, ...]:
-    if isinstance(strategy, TrustedProxies | TrustedHops | SingleHeader):
-        return strategy.ranges
-    return ()
+#: Platforms on which every peer, or every private one, is the platform's proxy.
+_KNOWN: tuple[Strategy, ...] = (platforms.heroku(), platforms.fly())
+
+
+def _is_broad(version: int, first: int, last: int) -> bool:
+    """Whether a range is wider than proxies need: private /16 and /48, public /9 and /28."""
+    size = (last - first + 1).bit_length() - 1
+    private = is_private(version, first)
+    return size > ({4: 16, 6: 80} if private else {4: 23, 6: 100})[version]
 
 
 class _Kind:
-    """How many requests of a kind were seen, and whether they came from one address or several."""
+    """How many requests of a kind were seen, and which first few values they had."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.first: object = None
-        self.several = False
+        self.values: list[object] = []
+        self.more = False
 
     def add(self, value: object) -> None:
         self.count += 1
-        if self.count == 1:
-            self.first = value
-        elif value != self.first:
-            self.several = True
+        if value not in self.values:
+            if len(self.values) < FEW:
+                self.values.append(value)
+            else:
+                self.more = True
 
-    def is_one(self, enough: int = ENOUGH) -> bool:
-        """Whether there were enough, all from one address."""
-        return self.count >= enough and not self.several
+    @property
+    def several(self) -> bool:
+        """Whether they had more than one value."""
+        return len(self.values) > 1
+
+    def are_few(self, enough: int) -> bool:
+        """Whether there were enough, and all had one of a few values."""
+        return self.count >= enough and not self.more
 
 
 class Diagnosis:
@@ -90,12 +106,13 @@ class Diagnosis:
         self._told: set[str] = set()
         self._trusted = 0  # requests whose peer was a trusted proxy
         self._too_few, self._hops_seen = 0, 0
-        self._clients = _Kind()  # found in a header
-        self._behind = _Kind()  # the entry to the left of the client, where there is one
-        self._private_behind = 0  # private clients with an entry to the left
-        self._untrusted = _Kind()  # peers that were not trusted, with the declared header
-        self._forwarding_peers = _Kind()  # public peers of Peer() that send a forwarding header
-        self._forwarded = _Kind()  # what they send
+        self._clients = _Kind()  # clients that were found in a header
+        self._behind = _Kind()  # the address to the left of the client, where there is one
+        self._untrusted = _Kind()  # peers that were not trusted, with the header
+        self._peers = _Kind()  # of Peer(): public peers
+        self._private_peers = _Kind()  # of Peer(): private peers, whose requests tell no proxy
+        self._claims, self._echoes = 0, 0  # forwarding headers, and those that tell the peer
+        self._claimed = _Kind()  # what public peers of Peer() say in them
         self._families = {4: [0, 0], 6: [0, 0]}  # resolved and unresolved, by the family claimed
 
     def saw(
@@ -108,10 +125,8 @@ class Diagnosis:
         headers = [*headers]
         entries = entries_of(self._strategy, headers)
         claimed = [value for name, value in headers if name.lower() in FORWARDING_HEADERS]
-        self._count(peer, entries, claimed, client)
+        self._count(peer, entries, claimed, rewritten, client)
         found = [finding for finding in self._findings() if finding.code not in self._told]
-        if claimed and rewritten and "server_rewrites_peer" not in self._told:
-            found.append(Finding("server_rewrites_peer", _REWRITES))
         self._told |= {finding.code for finding in found}
         return found
 
@@ -120,43 +135,62 @@ class Diagnosis:
         peer: str | None,
         entries: list[bytes],
         claimed: list[bytes],
+        rewritten: bool,
         client: ClientAddress,
     ) -> None:
         reason = client.reason
         through_proxy = reason not in (AddressReason.PEER, AddressReason.UNDECLARED_PROXY)
         self._trusted += through_proxy and peer is not None
         if entries and not through_proxy:
-            self._untrusted.add(_network(peer))
+            self._untrusted.add(peer)
         if reason is AddressReason.TOO_FEW_HOPS:
             self._too_few += 1
             self._hops_seen = max(self._hops_seen, len(entries))
         if reason is AddressReason.FORWARDED:
             self._clients.add(client.address)
             place = place_of(self._strategy, entries, client)
-            if place > 0:
+            if place > 0 and isinstance(parse_entry(entries[place - 1]), tuple):
                 self._behind.add(entries[place - 1])
-                self._private_behind += _is_private(client)
-        if type(self._strategy) is Peer and claimed and reason is AddressReason.PEER:
-            self._forwarding_peers.add(peer)
-            self._forwarded.add(hash(tuple(claimed)))
-        told = entries[-3:] or [str(peer or "").encode("ascii", "replace")]
-        family = 6 if any(entry.count(b":") > 1 for entry in told) else 4
+        if claimed:
+            self._claims += 1
+            told = {entry.strip() for value in claimed for entry in value[-_LONGEST:].split(b",")}
+            address = str(client.address).encode()
+            self._echoes += rewritten or any(_is_address(entry, address) for entry in told)
+        if type(self._strategy) is Peer and reason is AddressReason.PEER:
+            if _is_private(client):
+                self._private_peers.add(peer)
+            else:
+                self._peers.add(peer)
+                self._claimed.add(hash(tuple(claimed)))
+        told_last = entries[-3:] or [str(peer or "").encode("ascii", "replace")]
+        family = 6 if any(entry.count(b":") > 1 for entry in told_last) else 4
         self._families[family][client.address is None] += 1
 
     def _findings(self) -> list[Finding]:
         found = []
         strategy, clients = self._strategy, self._clients
+        # the peer stands in the header: some server put it there (or a client says its own address)
+        rewrites = self._echoes >= ENOUGH and self._echoes >= 0.9 * self._claims
+        if rewrites and not self._trusted:
+            found.append(Finding("server_rewrites_peer", _REWRITES))
         if isinstance(strategy, TrustedProxies | TrustedHops | SingleHeader):
-            if self._untrusted.count >= ENOUGH and not self._trusted:
+            if self._untrusted.count >= ENOUGH and not self._trusted and not rewrites:
                 found.append(Finding("ranges_never_match", _never_match(strategy, self._untrusted)))
-            if self._behind.several and (clients.is_one() or self._private_behind >= ENOUGH):
-                found.append(Finding("another_proxy", _another_proxy(strategy, clients.first)))
-            elif clients.is_one(MANY) and not self._behind.several:
-                found.append(Finding("one_client", _one_client(clients.first)))
+            if clients.are_few(MANY):
+                if self._behind.more:
+                    found.append(Finding("another_proxy", _another_proxy(strategy, clients)))
+                elif (
+                    not self._behind.several
+                    and not clients.several
+                    and clients.count >= ALL_BUT_ONE
+                ):
+                    found.append(Finding("one_client", _one_client(strategy, clients)))
         if isinstance(strategy, TrustedHops) and self._too_few >= ENOUGH and not clients.count:
             found.append(Finding("hop_count_too_high", _fewer(strategy, self._hops_seen)))
-        if self._forwarding_peers.is_one() and self._forwarded.several:
-            found.append(Finding("public_proxy", _public_proxy(self._forwarding_peers.first)))
+        if self._peers.are_few(MANY) and self._claimed.more and not rewrites:
+            found.append(Finding("public_proxy", _public_proxy(self._peers)))
+        if self._private_peers.are_few(ALL_BUT_ONE) and not self._private_peers.several:
+            found.append(Finding("one_private_peer", _private_peer(self._private_peers)))
         resolved, unresolved = self._families[6]
         if unresolved >= ENOUGH and not resolved and self._families[4][0] >= ENOUGH:
             found.append(Finding("ipv6_unresolved", _IPV6))
@@ -172,9 +206,9 @@ _PRIVATE = (
     "machine, unless a rule allows them; set fallback.private, or name their networks"
 )
 _REWRITES = (
-    "the server has already put the header's client in the peer's place (uvicorn does that by "
-    "default for peers on 127.0.0.1), so it is not derived again; let one party do it: start "
-    "uvicorn with --no-proxy-headers, or leave out ProxyFix, and keep client="
+    "the server seems to put the header's client in the peer's place before georestrict sees it "
+    "(uvicorn does that by default for peers on 127.0.0.1); let one party find the client: start "
+    "uvicorn with --no-proxy-headers, or leave out ProxyFix, and say with client= whom you trust"
 )
 _IPV6 = (
     "no IPv6 client can be told, though IPv4 clients can: see which reason their requests are "
@@ -191,31 +225,33 @@ def _broad(text: str) -> str:
 
 
 def _never_match(strategy: Strategy, peers: _Kind) -> str:
-    where = "several networks" if peers.several else str(peers.first)
     return (
-        f"no peer was ever in the trusted ranges of {strategy!r}, but requests with the forwarding "
-        f"header come from {where}: if your proxies are there, name that network instead"
+        f"no peer was ever in the trusted ranges of {strategy!r}, but requests with its header "
+        f"come from {_named(peers)}: if your proxies are there, name their network instead; if "
+        "not, clients reach the server past the proxies"
     )
 
 
-def _another_proxy(strategy: Strategy, client: object) -> str:
+def _another_proxy(strategy: Strategy, clients: _Kind) -> str:
     fix = (
         f"TrustedHops({strategy.count + 1}, …)"
         if isinstance(strategy, TrustedHops)
-        else "add its network to the trusted ranges"
+        else "with that network among the trusted ranges"
     )
     return (
-        f"clients resolve to {_shown(client)}, with other addresses to the left of it: another "
-        f"proxy stands in front of the declared one, and every client looks like it; {fix}"
+        f"clients resolve to {_named(clients)} only, with ever other addresses to the left. If a "
+        "proxy of yours, or a CDN that you use, is there, every client looks like it, and it must "
+        f"be declared, too ({fix}); if not, these are clients that lie, and nothing is wrong"
     )
 
 
-def _one_client(client: object) -> str:
+def _one_client(strategy: Strategy, clients: _Kind) -> str:
+    way = way_of(strategy)
+    header = way.header.decode() if way is not None else "x-forwarded-for"
     return (
-        f"every client resolves to {_shown(client)}: if clients are several, the proxy does not "
-        "pass their addresses on; make it append to the header what it sees (nginx: "
-        "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or look for another proxy "
-        "in front of it"
+        f"every client resolves to {_named(clients)}: if clients are several, the proxy does not "
+        f"pass their addresses on in {header}, or another proxy stands in front of it; make it "
+        "append (for one address: set) what it sees, and declare every proxy"
     )
 
 
@@ -226,17 +262,28 @@ def _fewer(strategy: TrustedHops, hops: int) -> str:
     )
 
 
-def _public_proxy(peer: object) -> str:
+def _public_proxy(peers: _Kind) -> str:
     return (
-        f"every request comes from {_shown(peer)} with a forwarding header that differs: a proxy "
-        "or load balancer stands in front, and all its clients look like it; set "
-        "client=TrustedProxies(…) with its network, or one of georestrict.address.platforms"
+        f"every request comes from {_named(peers)}, with a forwarding header. If that is a proxy, "
+        "a load balancer or a CDN that you use, all its clients look like it: set client= to "
+        "TrustedProxies(…) with its network, or to one of georestrict.address.platforms; if not, "
+        "these are clients that lie, and nothing is wrong"
     )
 
 
-def _shown(address: object) -> str:
-    """An address cut to its network, as in the log."""
-    return _network(str(address)) or "one address"
+def _private_peer(peers: _Kind) -> str:
+    return (
+        f"every request comes from {peers.values[0]}, with no forwarding header: if that is not "
+        "your only client, a load balancer or a container network stands in front that does not "
+        "tell its clients, so all are taken for it; let it send X-Forwarded-For, and declare it "
+        "with client=TrustedProxies(…)"
+    )
+
+
+def _named(addresses: _Kind) -> str:
+    """Say where addresses are, cut to networks as in the log."""
+    shown = list(dict.fromkeys(_network(str(value)) or "?" for value in addresses.values))
+    return ", ".join(shown[:3]) + (" …" if addresses.more or len(shown) > 3 else "")
 
 
 def _network(peer: str | None) -> str | None:
@@ -245,6 +292,11 @@ def _network(peer: str | None) -> str | None:
         return str(ip_network(f"{peer}/{length}", strict=False))
     except ValueError:
         return None
+
+
+def _is_address(entry: bytes, address: bytes) -> bool:
+    """Whether an entry is an address, with or without a port."""
+    return entry == address or entry.startswith((address + b":", b"[" + address + b"]"))
 
 
 def _is_private(client: ClientAddress) -> bool:

@@ -32,9 +32,9 @@ _FIXES = {
         "set client=TrustedProxies(..., unix=True)"
     ),
     AddressReason.HEADER_MISSING: (
-        "a trusted proxy sent no forwarding header, so its clients cannot be told; make it send "
-        "one (nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), or take it "
-        "out of the trusted ranges"
+        "a trusted proxy did not send the header that client= reads, so its clients cannot be "
+        "told; make it send that one (for X-Forwarded-For in nginx: proxy_set_header "
+        "X-Forwarded-For $proxy_add_x_forwarded_for), or take it out of the trusted ranges"
     ),
     AddressReason.HEADER_MALFORMED: (
         "the entry of the forwarding header that decides is no address; see what the proxy "
@@ -46,8 +46,8 @@ _FIXES = {
         "request, lower the count of TrustedHops, else a client has come past a proxy"
     ),
     AddressReason.ALL_TRUSTED: (
-        "every entry of the forwarding header is a trusted proxy, so the ranges hold clients, "
-        "too; declare narrower ones"
+        "every entry of the forwarding header is a trusted proxy: the request comes from a proxy's "
+        "own machine, or the ranges hold clients, too; then declare narrower ones"
     ),
     AddressReason.NO_PEER: (
         "the server does not tell the peer's address; check how it is started "

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from georestrict import asgi, wsgi
-from georestrict.address import Peer, SingleHeader, Strategy, TrustedHops, TrustedProxies
+from georestrict.address import Peer, SingleHeader, Strategy, TrustedHops, TrustedProxies, platforms
 from georestrict.testing import tiny_database
 from tests.web import Request, environ_of, run_asgi, scope_of
 
@@ -73,7 +73,7 @@ WRONG: dict[str, tuple[Strategy, list[Request], Any, str]] = {
         Peer(), [xff("10.0.3.7", client) for client in clients()], BLOCK, "TrustedProxies('<its subnet>')",
     ),
     "a load balancer with a public address": (
-        Peer(), [xff("81.2.255.9", client) for client in clients()], BLOCK, "client=TrustedProxies(…) with its network",
+        Peer(), [xff("81.2.255.9", client) for client in clients()], BLOCK, "TrustedProxies(…) with its network",
     ),
     "trusted ranges that never match": (
         TrustedProxies("10.0.3.0/24"), [xff("10.0.4.7", client) for client in clients()], BLOCK, "header come from 10.0.4.0/24",
@@ -92,19 +92,29 @@ WRONG: dict[str, tuple[Strategy, list[Request], Any, str]] = {
     ),
     "two proxies where one was declared": (
         TrustedProxies("10.0.3.0/24"), [xff("10.0.3.7", f"{client}, 9.9.9.9") for client in clients()], BLOCK,
-        "add its network to the trusted ranges",
+        "with that network among the trusted ranges",
     ),
     "two private proxies where one was declared": (
         TrustedProxies("10.0.3.0/24"),
         [xff("10.0.3.7", f"{client}, 10.0.9.{number % 7}") for number, client in enumerate(clients())], BLOCK,
-        "add its network to the trusted ranges",
+        "with that network among the trusted ranges",
     ),
     "IPv6 clients all unresolved": (
         TrustedProxies("10.0.3.0/24"), [xff("10.0.3.7", f"{client}:4711" if "." in client else f"[{client}:4711") for client in clients()],
         BLOCK, "no IPv6 client can be told",
     ),
+    "a load balancer that sends no header": (
+        Peer(), [Request(peer="172.17.0.1") for _ in clients()], BLOCK, "every request comes from 172.17.0.1",
+    ),
+    "a load balancer of three nodes": (
+        Peer(), [xff(f"81.2.25{number % 3}.9", client) for number, client in enumerate(clients())], BLOCK, "platforms",
+    ),
+    "uvicorn's proxy headers, with ports": (
+        TrustedProxies("127.0.0.1/32"), [xff(client, f"{client}:4711" if "." in client else f"[{client}]:4711") for client in clients()],
+        BLOCK, "--no-proxy-headers",
+    ),
     "loopback under an allow list": (Peer(), [Request(peer="127.0.0.1")], ALLOW, "fallback.private"),
-    "a proxy that sends no header": (TrustedProxies("10.0.3.0/24"), [Request(peer="10.0.3.7")], BLOCK, "sent no forwarding header"),
+    "a proxy that sends no header": (TrustedProxies("10.0.3.0/24"), [Request(peer="10.0.3.7")], BLOCK, "did not send the header"),
 }  # fmt: skip
 
 
@@ -156,6 +166,9 @@ RIGHT: dict[str, tuple[Strategy, list[Request]]] = {
     "clients that connect themselves and lie": (Peer(), [xff(client, "9.9.9.9") for client in clients()]),
     "one proxy": (TrustedProxies("10.0.3.0/24"), [xff("10.0.3.7", client) for client in clients()]),
     "one proxy, and clients that lie": (TrustedProxies("10.0.3.0/24"), [xff("10.0.3.7", f"9.9.9.9, {client}") for client in clients()]),
+    "clients that connect themselves, and one liar among them": (
+        Peer(), [xff("81.2.255.9", f"9.9.9.{number % 250}") if number % 3 == 0 else Request(peer=client) for number, client in enumerate(clients())],
+    ),
     "two proxies": (TrustedProxies("10.0.3.0/24", "9.9.9.9/32"), [xff("10.0.3.7", f"{client}, 9.9.9.9") for client in clients()]),
     "two hops": (TrustedHops(2), [xff("10.0.3.7", f"{client}, 9.9.9.9") for client in clients()]),
     "a single header": (
@@ -176,6 +189,31 @@ def test_a_right_set_up_says_nothing(
     caplog: pytest.LogCaptureFixture, strategy: Strategy, requests: list[Request], face: str
 ) -> None:
     assert told(caplog, strategy, requests, BLOCK, face) == []
+
+
+@pytest.mark.parametrize(
+    "strategy", [TrustedProxies("10.0.3.0/24"), TrustedHops(1), Peer()], ids=repr
+)
+def test_a_liar_alone_cannot_make_the_log_say_that_he_is_to_be_trusted(
+    caplog: pytest.LogCaptureFixture, strategy: Strategy
+) -> None:
+    peer = "175.16.199.9" if strategy == Peer() else "10.0.3.7"
+    lies = [xff(peer, f"9.9.{number % 250}.1, 175.16.199.9") for number in range(REQUESTS)]
+    for line in told(caplog, strategy, lies, BLOCK, "asgi"):
+        assert "clients that lie, and nothing is wrong" in line or "--no-proxy-headers" in line
+
+
+@pytest.mark.parametrize(
+    ("strategy", "header"),
+    [(SingleHeader("X-Client-Addr", ["10.0.3.0/24"]), "X-Client-Addr"),
+     (platforms.azure_front_door("147.243.0.0/16"), "X-Azure-SocketIP"), (Peer(), "Via"), (Peer(), "Client-IP")],
+    ids=repr,
+)  # fmt: skip
+def test_a16_a_private_peer_with_the_declared_header_is_a_proxy_whatever_its_name(
+    strategy: Strategy, header: str
+) -> None:
+    client = strategy.resolve("10.0.4.7", [(header.lower().encode(), b"175.16.199.1")])
+    assert client.reason == "undeclared_proxy"
 
 
 def test_a_defect_in_diagnosing_does_not_touch_requests(

@@ -80,3 +80,13 @@ def test_published_ranges_are_networks_and_overlap_nothing_private() -> None:
             assert (
                 strategy.resolve(peer, [(b"x-forwarded-for", b"1.1.1.1, 2.2.2.2")]).address is None
             )
+
+
+@pytest.mark.parametrize("worker", ["2a06:98c0:3600::103", "2a06:98c0:3600:ffff::"])
+def test_a_cloudflare_worker_cannot_choose_its_client(worker: str) -> None:
+    strategy = platforms.cloudflare(OWN)
+    assert (
+        str(strategy.resolve("10.0.3.7", xff(f"{FORGED}, {worker}, 172.68.1.1")).address) == worker
+    )
+    for edge in ("2a06:98c0:35ff::1", "2a06:98c0:3601::1", "2a06:98c7::1"):
+        assert str(strategy.resolve("10.0.3.7", xff(f"{CLIENT}, {edge}")).address) == CLIENT

@@ -15,7 +15,7 @@ cdef enum:
     BY_CHAIN = 1
     BY_SINGLE = 2
     SAMPLES = 64
-    SOON = 8
+    SOON = 2
     LATER = 1024
 
 

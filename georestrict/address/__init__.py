@@ -10,6 +10,7 @@ it saw itself; everything further left is the client's own text.
 ClientAddress(address=IPv4Address('81.2.69.142'), reason=<AddressReason.FORWARDED: 'forwarded'>)
 """
 
+from georestrict._core import parse_entry
 from georestrict.address import platforms
 from georestrict.address.client import (
     FAILED,
@@ -45,6 +46,7 @@ __all__ = [
     "TrustedProxies",
     "checked_strategy",
     "entries_of",
+    "parse_entry",
     "place_of",
     "platforms",
     "way_of",

@@ -5,25 +5,39 @@ from __future__ import annotations
 from georestrict._core import LIST, MOST_BYTES, MOST_ENTRIES
 from georestrict.address.client import Headers
 
-#: Headers by which proxies pass a client's address on. One of them on a request from a private
-#: peer means that a proxy stands in front, whatever the set-up says.
+#: Headers by which proxies tell that they are there, most of them with a client's address. One of
+#: them on a request from a private peer means that a proxy stands in front, whatever is declared.
 FORWARDING_HEADERS = frozenset(
     {
+        b"ali-cdn-real-ip",
         b"cf-connecting-ip",
+        b"cf-connecting-ipv6",
+        b"client-ip",
         b"cloudfront-viewer-address",
+        b"do-connecting-ip",
         b"fastly-client-ip",
         b"fly-client-ip",
         b"forwarded",
         b"forwarded-for",
+        b"incap-client-ip",
+        b"proxy-client-ip",
         b"true-client-ip",
+        b"via",
+        b"wl-proxy-client-ip",
+        b"x-appengine-user-ip",
         b"x-azure-clientip",
+        b"x-azure-socketip",
         b"x-client-ip",
         b"x-cluster-client-ip",
         b"x-envoy-external-address",
         b"x-forwarded",
         b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-nf-client-connection-ip",
         b"x-original-forwarded-for",
         b"x-real-ip",
+        b"x-vercel-forwarded-for",
     }
 )
 

@@ -40,6 +40,14 @@ CLOUDFLARE = (
     "2c0f:f248::/32",
 )
 
+#: From here requests of Cloudflare Workers come, anybody's: an address in it is a client, no hop.
+CLOUDFLARE_WORKERS = "2a06:98c0:3600::/48"
+_CLOUDFLARE_HOPS = (
+    *(text for text in CLOUDFLARE if text != "2a06:98c0::/29"),
+    "2a06:98c0::-2a06:98c0:35ff:ffff:ffff:ffff:ffff:ffff",
+    "2a06:98c0:3601::-2a06:98c7:ffff:ffff:ffff:ffff:ffff:ffff",
+)
+
 #: Google Front Ends and health checks, from Google's page on firewall rules for load balancers,
 #: as read on 2026-11-22.
 GOOGLE_FRONT_ENDS = (
@@ -75,10 +83,10 @@ def cloudflare(*own: str) -> SingleHeader | TrustedProxies:
 
     Trusts :data:`CLOUDFLARE`, from which alone the server (or your proxies) should be reachable:
     without ``own`` to set ``CF-Connecting-IP``, with it to append to ``X-Forwarded-For`` as your
-    proxies do.
+    proxies do. Workers are not trusted: what they send is theirs to choose.
     """
     if own:
-        return TrustedProxies(*CLOUDFLARE, *own)
+        return TrustedProxies(*_CLOUDFLARE_HOPS, *own)
     return SingleHeader("CF-Connecting-IP", CLOUDFLARE)
 
 

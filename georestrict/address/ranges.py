@@ -35,6 +35,11 @@ class Ranges:
                 raise ConfigurationError(f"{owner}: trusted range {entry!r}: {error}") from None
         self.trusted = Trusted(spans)
 
+    @property
+    def spans(self) -> tuple[tuple[int, int, int], ...]:
+        """IP version, first and last address of each."""
+        return self.trusted.spans
+
     def __contains__(self, parsed: tuple[int, int]) -> bool:
         return self.trusted.holds(*parsed)
 

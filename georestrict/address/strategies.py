@@ -105,6 +105,11 @@ class TrustedProxies:
         return self._ranges.text
 
     @property
+    def spans(self) -> tuple[tuple[int, int, int], ...]:
+        """The trusted ranges as IP version, first and last address."""
+        return self._ranges.spans
+
+    @property
     def way(self) -> Way:
         """How the gate may find the same client."""
         header, grammar = self.header.encode(), _GRAMMARS[self.header]
@@ -113,7 +118,7 @@ class TrustedProxies:
     def resolve(self, peer: str | None, headers: Headers) -> ClientAddress:
         """Return the right-most entry that is not a trusted proxy, if the peer is one."""
         headers = [*headers]
-        refused = _refused_peer(peer, headers, self._ranges, self.unix)
+        refused = _refused_peer(peer, headers, self._ranges, self.unix, self.header.encode())
         if refused is not None:
             return refused
         values = lines(headers, self.header.encode())
@@ -162,6 +167,11 @@ class TrustedHops:
         return () if self._ranges is None else self._ranges.text
 
     @property
+    def spans(self) -> tuple[tuple[int, int, int], ...]:
+        """The trusted ranges as IP version, first and last address."""
+        return () if self._ranges is None else self._ranges.spans
+
+    @property
     def way(self) -> Way:
         """How the gate may find the same client."""
         trusted = None if self._ranges is None else self._ranges.trusted
@@ -171,7 +181,7 @@ class TrustedHops:
         """Return the entry, if the peer is trusted."""
         headers = [*headers]
         if self._ranges is not None:
-            refused = _refused_peer(peer, headers, self._ranges, unix=False)
+            refused = _refused_peer(peer, headers, self._ranges, False, b"x-forwarded-for")
             if refused is not None:
                 return refused
         values = lines(headers, b"x-forwarded-for")
@@ -211,6 +221,11 @@ class SingleHeader:
         return self._ranges.text
 
     @property
+    def spans(self) -> tuple[tuple[int, int, int], ...]:
+        """The same as IP version, first and last address."""
+        return self._ranges.spans
+
+    @property
     def way(self) -> Way:
         """How the gate may find the same client."""
         return Way(BY_SINGLE, self.name.encode(), LIST, self._ranges.trusted)
@@ -218,7 +233,7 @@ class SingleHeader:
     def resolve(self, peer: str | None, headers: Headers) -> ClientAddress:
         """Return the header's address, if the peer is a trusted proxy."""
         headers = [*headers]
-        refused = _refused_peer(peer, headers, self._ranges, unix=False)
+        refused = _refused_peer(peer, headers, self._ranges, False, self.name.encode())
         if refused is not None:
             return refused
         values = lines(headers, self.name.encode())
@@ -290,7 +305,7 @@ def _parse_peer(peer: str | None) -> tuple[int, int] | AddressReason:
 
 
 def _refused_peer(
-    peer: str | None, headers: Headers, ranges: Ranges, unix: bool
+    peer: str | None, headers: Headers, ranges: Ranges, unix: bool, header: bytes
 ) -> ClientAddress | None:
     """Return what a request from an untrusted peer is, or None if the peer is trusted."""
     parsed = _parse_peer(peer)
@@ -298,12 +313,20 @@ def _refused_peer(
         return None
     if isinstance(parsed, AddressReason):
         return ClientAddress(None, parsed)
-    return None if parsed in ranges else _peer_as_client(parsed, headers)
+    return None if parsed in ranges else _peer_as_client(parsed, headers, header)
 
 
-def _peer_as_client(parsed: tuple[int, int], headers: Headers) -> ClientAddress:
-    if is_private(*parsed) and any(name.lower() in FORWARDING_HEADERS for name, _ in headers):
-        return ClientAddress(None, AddressReason.UNDECLARED_PROXY)
+def _peer_as_client(
+    parsed: tuple[int, int], headers: Headers, header: bytes = b"x-forwarded-for"
+) -> ClientAddress:
+    """Return the peer, unless it is private and its headers say that it is a proxy.
+
+    ``header`` is the one that a strategy reads from others: it tells a proxy, whatever its name.
+    """
+    if is_private(*parsed):
+        names = {bytes(name).lower() for name, _ in headers}
+        if header in names or not names.isdisjoint(FORWARDING_HEADERS):
+            return ClientAddress(None, AddressReason.UNDECLARED_PROXY)
     return ClientAddress(_address(parsed), AddressReason.PEER)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from georestrict import asgi
 from georestrict.diagnose import review
 from georestrict.errors import ConfigurationError
 from georestrict.guard import Guard
@@ -33,7 +34,8 @@ def doctor(target: str) -> None:
     count = 0
     for guard in guards:
         private = guard.engine.policy.fallback[Fallback.PRIVATE]
-        findings = review(guard.client, private is Action.BLOCK, os.environ)
+        environment = os.environ if isinstance(guard, asgi.GeoRestrictMiddleware) else {}
+        findings = review(guard.client, private is Action.BLOCK, environment)
         count += len(findings)
         click.echo(f"clients are found by {guard.client!r}")
         for finding in findings:
@@ -64,4 +66,5 @@ def _guards(app: Any) -> Iterator[Guard]:
         if isinstance(app, Guard):
             yield app
         build = getattr(app, "build_middleware_stack", None)
-        app = build() if callable(build) else getattr(app, "app", None)
+        within = (getattr(app, name, None) for name in ("app", "wsgi_app", "application"))
+        app = build() if callable(build) else next((each for each in within if each), None)

@@ -111,6 +111,7 @@ class Diagnosis:
         self._untrusted = _Kind()  # peers that were not trusted, with the header
         self._peers = _Kind()  # of Peer(): public peers
         self._private_peers = _Kind()  # of Peer(): private peers, whose requests tell no proxy
+        self._rewritten = False  # the server said so
         self._claims, self._echoes = 0, 0  # forwarding headers, and those that tell the peer
         self._claimed = _Kind()  # what public peers of Peer() say in them
         self._families = {4: [0, 0], 6: [0, 0]}  # resolved and unresolved, by the family claimed
@@ -155,7 +156,8 @@ class Diagnosis:
             self._claims += 1
             told = {entry.strip() for value in claimed for entry in value[-_LONGEST:].split(b",")}
             address = str(client.address).encode()
-            self._echoes += rewritten or any(_is_address(entry, address) for entry in told)
+            self._rewritten = self._rewritten or rewritten
+            self._echoes += any(_is_address(entry, address) for entry in told)
         if type(self._strategy) is Peer and reason is AddressReason.PEER:
             if _is_private(client):
                 self._private_peers.add(peer)
@@ -170,8 +172,9 @@ class Diagnosis:
         found = []
         strategy, clients = self._strategy, self._clients
         # the peer stands in the header: some server put it there (or a client says its own address)
-        rewrites = self._echoes >= ENOUGH and self._echoes >= 0.9 * self._claims
-        if rewrites and not self._trusted:
+        echoes = self._echoes >= ENOUGH and self._echoes >= 0.9 * self._claims
+        rewrites = self._rewritten or (echoes and not self._trusted)
+        if rewrites:
             found.append(Finding("server_rewrites_peer", _REWRITES))
         if isinstance(strategy, TrustedProxies | TrustedHops | SingleHeader):
             if self._untrusted.count >= ENOUGH and not self._trusted and not rewrites:

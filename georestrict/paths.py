@@ -83,8 +83,11 @@ class PathPatterns:
         as_written = self._matches(path)
         if is_normal(path, raw):
             broad = as_written
-            if path.endswith("/"):
-                broad |= self._matches(path.rstrip("/") or "/")
+            sent = path if raw is None else _decoded(raw.partition(b"?")[0].decode("latin-1"))
+            for text in {path, sent}:  # two, where somebody on the way has rewritten the path
+                broad |= self._matches(text)
+                if text.endswith("/"):
+                    broad |= self._matches(text.rstrip("/") or "/")
             return as_written, broad
         if len(path) > _LONGEST_ODD or (raw is not None and len(raw) > _LONGEST_ODD):
             return 0, self._all

@@ -452,3 +452,11 @@ def test_a_decoded_path_with_a_percent_sign_is_never_in_normal_form() -> None:
     """Not even where a wrapper rewrote the path and left what was sent."""
     assert not is_normal("/%61dmin/x", b"/app/x")
     assert PathPatterns(["/admin/*"]).match("/%61dmin/x", b"/app/x") == (0, 1)
+
+
+def test_a_path_that_somebody_rewrote_is_guarded_as_it_was_sent_too() -> None:
+    """What was sent and what the app sees are two paths; a block rule for either holds."""
+    assert broadly("/admin/*", "/", b"/admin")
+    assert broadly("/admin/*", "/", b"/admin/")
+    assert broadly("/admin/*", "/admin/x", b"/v1/admin/x")
+    assert not strictly("/admin", "/", b"/admin")

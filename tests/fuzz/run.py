@@ -1,6 +1,7 @@
 """Fuzz the header and address parsers for a while, guided by the coverage of the Python code.
 
-``python tests/fuzz/run.py [seconds] [corpus folder]``, 90 seconds if not said; needs atheris. What
+``python tests/fuzz/run.py [seconds] [corpus folder] [seed]``, 90 seconds if not said; needs atheris.
+The seed is 1 if not said, so that a change fails the tests, not luck; by hand, take others. What
 guides is the coverage of the plain Python core and of everything around it; the compiled core
 answers each input, too, and must say the same. An input that fails is written to ``tests/fuzz/seeds``:
 mend what it shows, give it a telling name, commit it, and every ``make test`` replays it.
@@ -40,6 +41,7 @@ def main() -> None:
         [
             sys.argv[0],
             f"-max_total_time={seconds}",
+            f"-seed={sys.argv[3] if len(sys.argv) > 3 else 1}",
             f"-artifact_prefix={SEEDS}/new-",
             f"-dict={SEEDS.parent / 'words.dict'}",
             "-max_len=4096",

@@ -93,6 +93,8 @@ def _peer(scope: Scope) -> str | None:
     and the port "0". The path comes from the server, never from a request.
     """
     client = scope.get("client")
+    if client is not None and not isinstance(client, tuple | list):
+        return None
     host = client[0] if client else ""
     if not isinstance(host, str) or host:
         return host if isinstance(host, str) and host != UNIX_PEER else None

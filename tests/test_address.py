@@ -396,7 +396,7 @@ _PREFIX = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(prefix=_PREFIX, real=real_lines(), joined=st.booleans())
 @example(prefix=[b'"'], real=[b"175.16.199.1"], joined=True)
 @example(
@@ -467,7 +467,7 @@ _NAMES = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(peer=_PEERS, headers=st.lists(st.tuples(_NAMES, _VALUES), max_size=6))
 def test_no_peer_and_no_header_raises_and_the_walk_never_ends_at_a_proxy(
     peer: str | None, headers: Headers
@@ -644,7 +644,7 @@ def spelled_addresses(draw: st.DrawFn) -> tuple[IPv4Address | IPv6Address, str]:
     return address, draw(st.sampled_from([text, text.upper()]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(spelled_addresses())
 def test_b19_an_address_is_read_from_every_spelling_and_from_its_own_text(
     spelled: tuple[IPv4Address | IPv6Address, str],
@@ -659,7 +659,7 @@ def test_b19_an_address_is_read_from_every_spelling_and_from_its_own_text(
     assert Peer().resolve(text, []).address == address
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.text(string.hexdigits + ".:", max_size=45))
 @example("1.2.3.4")
 @example("::ffff:1.2.3.4")

@@ -67,8 +67,8 @@ class Snapshot:
                 for base, held in zip(self._lists.bases, self._lists.held, strict=True)
             ),
         )
-        self._pairs: dict[_Carried, _Verdict] = {}
-        self._decisions: dict[tuple[_Where, Tally], Decision] = {}
+        self._pairs: dict[tuple[int, int | None], _Verdict] = {}
+        self._decisions: dict[tuple[int, Tally], Decision] = {}
         self.passes = self._passes()
         everywhere = self._matching_location(_UNRESOLVED) & self._matching_labels(frozenset())
         self._unresolved = self._verdict(everywhere, _UNRESOLVED)
@@ -164,11 +164,11 @@ class Snapshot:
             return self._verdicts[self._verdict_of[where]] or self._unresolved
         if where is None:
             return self._unresolved
-        verdict = self._pairs.get(where)
+        verdict = self._pairs.get(where[:2])
         if verdict is None:
             base, labels = self._meaning(where)
             matching = self._by_base[base] & self._matching_labels(labels)
-            verdict = self._pairs[where] = self._verdict(matching, self.database.classes[base])
+            verdict = self._pairs[where[:2]] = self._verdict(matching, self.database.classes[base])
         return verdict
 
     def _meaning(
@@ -184,18 +184,24 @@ class Snapshot:
         return base, labels | self._meaning(outer)[1]
 
     def _decision(self, where: _Where, tally: Tally) -> Decision:
-        """Return a decision as it is told: with the location of this class, and its lists."""
-        decision = self._decisions.get((where, tally))
-        if decision is None:
-            decision = tally.decision
-            if where is not None:
-                base, labels = self._meaning(where)
-                location = _with_lists(self.database.classes[base], labels)
-                if isinstance(where, tuple) and where[2]:
-                    location = replace(location, via=where[2])
-                decision = replace(decision, location=location)
+        """Return a decision as it is told: with the location of this class, and its lists.
+
+        It is made once for each class. For addresses that carry another it is made each time:
+        they are rare, and their pairs of classes many.
+        """
+        decision: Decision = tally.decision
+        if where is None:
+            return decision
+        known = self._decisions.get((where, tally)) if isinstance(where, int) else None
+        if known is not None:
+            return known
+        base, labels = self._meaning(where)
+        location = _with_lists(self.database.classes[base], labels)
+        if isinstance(where, int):
+            decision = replace(decision, location=location)
             self._decisions[where, tally] = decision
-        return decision
+            return decision
+        return replace(decision, location=replace(location, via=where[2]))
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the lists that hold it."""

@@ -492,32 +492,33 @@ def _listed(count: int) -> bytes:
 def test_other_threads_run_while_a_large_list_is_painted() -> None:
     """Everything that takes long gives the interpreter's lock up meanwhile.
 
-    With this switch interval a thread only gets the lock when the other gives it up by itself.
+    With this switch interval a thread only gets the lock when the other gives it up by itself; if
+    the machine is busy, not always in time to see that.
     """
-    text = _listed(100_000)
-    interval = sys.getswitchinterval()
+    text = _listed(200_000)
     for core in CORES[1:]:  # plain Python code lets others run at any line
         for work in _heavy_work(core, text):
-            began, done = threading.Event(), threading.Event()
+            assert any(_another_ran(work) for _ in range(20)), work
 
-            def run(
-                work: Callable[[], object] = work,
-                began: threading.Event = began,
-                done: threading.Event = done,
-            ) -> None:
-                began.set()
-                work()
-                done.set()
 
-            sys.setswitchinterval(100)
-            try:
-                thread = threading.Thread(target=run)
-                thread.start()
-                began.wait()
-                assert not done.is_set(), work
-            finally:
-                sys.setswitchinterval(interval)
-                thread.join()
+def _another_ran(work: Callable[[], object]) -> bool:
+    began, done = threading.Event(), threading.Event()
+
+    def run() -> None:
+        began.set()
+        work()
+        done.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(100)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        began.wait()
+        return not done.is_set()
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
 
 
 def _heavy_work(core: Any, text: bytes) -> list[Callable[[], object]]:

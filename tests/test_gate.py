@@ -300,6 +300,7 @@ def test_no_environ_makes_the_gate_raise(environ: dict[str, Any]) -> None:
 
 def test_the_gate_returns_the_apps_own_awaitable() -> None:
     middleware = guarded(Peer())
+    middleware.judge(_request, scope_of(Request()))  # whose route is known from then on
     awaitable: Any = middleware(scope_of(Request()), None, None)
     assert awaitable.cr_code is nothing.__code__
     asyncio.run(awaitable)

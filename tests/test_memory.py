@@ -212,6 +212,6 @@ def test_c3_every_store_that_requests_fill_is_bounded(tiny: Database) -> None:
     assert 0 < len(snapshot._pairs) <= pairs
     tallies = len(engine._tallies)  # made before the first request, but for pairs
     assert tallies <= (len(snapshot.policy.rules) + 1) * (classes + pairs + 2)
-    assert len(snapshot._decisions) <= (classes + pairs + 1) * tallies
+    assert len(snapshot._decisions) <= classes * tallies
     assert max(len(snapshot._annotations), len(snapshot._by_path)) <= classes
     assert all(len(known or ()) <= 1024 for known in snapshot._by_path)

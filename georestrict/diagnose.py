@@ -2,7 +2,7 @@
 
 Nobody reads a strategy's reason codes until something is wrong. So a sample of the requests is
 looked at as a whole (each one tells little), and what is wrong is said once, with the setting to
-change. Nothing is kept of a client: only counts, and the first two addresses of a kind.
+change. Counts are kept, and of each kind of address the first eight, in memory only.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from georestrict.special import is_private
 ENOUGH = 20  # requests of a kind, before anything is said of all of them
 MANY = 40  # the same where it may be only one client
 ALL_BUT_ONE = 60  # the same where nothing else tells that there are several
-_LONGEST = 1024  # bytes of a header's end that are compared with the peer
 FEW = 8  # addresses: the nodes of a proxy, rather than its clients
+_LONGEST = 1024  # bytes of a header's end that are compared with the peer
 
 
 class Finding(NamedTuple):
@@ -123,9 +123,9 @@ class Diagnosis:
 
         ``rewritten``: the server gave the peer an address of its own finding.
         """
-        headers = [*headers]
+        headers = [(bytes(name).lower(), bytes(value)) for name, value in headers]
         entries = entries_of(self._strategy, headers)
-        claimed = [value for name, value in headers if name.lower() in FORWARDING_HEADERS]
+        claimed = [value for name, value in headers if name in FORWARDING_HEADERS]
         self._count(peer, entries, claimed, rewritten, client)
         found = [finding for finding in self._findings() if finding.code not in self._told]
         self._told |= {finding.code for finding in found}

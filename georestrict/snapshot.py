@@ -171,9 +171,7 @@ class Snapshot:
             verdict = self._pairs[where[:2]] = self._verdict(matching, self.database.classes[base])
         return verdict
 
-    def _meaning(
-        self, where: int | tuple[int, int | None, str | None]
-    ) -> tuple[int, frozenset[Label]]:
+    def _meaning(self, where: int | _Carried) -> tuple[int, frozenset[Label]]:
         """Return the class of the database, and the labels; of a carried address and its bearer."""
         if isinstance(where, int):
             return self._lists.bases[where], self._lists.sets[self._lists.held[where]]

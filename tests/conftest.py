@@ -59,10 +59,16 @@ _NOT_RUN: Counter[tuple[str, str]] = Counter()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a program that this machine does not have, and remember its name."""
+    """Leave out what is about the other core, and what needs a program that is not here.
+
+    Of the latter the name is remembered; the former runs in the suite on the compiled core.
+    """
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
+        if BACKEND == "python" and item.get_closest_marker("compiled"):
+            left_out.append(item)
+            continue
         missing = [
             name
             for mark in item.iter_markers("needs")

@@ -216,6 +216,18 @@ def test_a16_a_private_peer_with_the_declared_header_is_a_proxy_whatever_its_nam
     assert client.reason == "undeclared_proxy"
 
 
+def test_bytes_of_any_kind_are_looked_at(caplog: pytest.LogCaptureFixture) -> None:
+    guarded = asgi.GeoRestrictMiddleware(
+        app, policy=BLOCK, database=DATABASE, client=TrustedProxies("10.0.3.0/24")
+    )
+    with caplog.at_level(logging.WARNING, "georestrict"):
+        for _ in range(20):
+            headers = [(bytearray(b"X-Forwarded-For"), bytearray(b"175.16.199.1"))]
+            sent = run_asgi(guarded, scope_of(Request(peer="10.0.3.7")) | {"headers": headers})
+            assert sent[0]["status"] == 403
+    assert caplog.records == []
+
+
 def test_a_defect_in_diagnosing_does_not_touch_requests(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from georestrict import BACKEND
 from georestrict._core import (
     FORWARDED,
     LIST,
@@ -190,7 +189,7 @@ _PIECES = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@pytest.mark.skipif(BACKEND == "python", reason="there is nothing to compare with")
+@pytest.mark.compiled
 @settings(max_examples=4000, deadline=None)
 @given(
     chain=_PIECES,

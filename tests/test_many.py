@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georestrict import BACKEND, Database, Location, Locations, Status
+from georestrict import Database, Location, Locations, Status
 from georestrict.testing import tiny_database
 
 TINY = tiny_database(
@@ -182,7 +182,7 @@ def test_text_of_numpys_variable_width() -> None:
     alike(np.array(EVERY, np.dtypes.StringDType()), list(EVERY))
 
 
-@pytest.mark.skipif(BACKEND == "python", reason="it takes no capsules")
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "column", [pa.array(["8.8.8.8"]), pa.chunked_array([["8.8.8.8"]])], ids=["array", "stream"]
 )
@@ -264,7 +264,7 @@ def test_the_answers_are_a_dictionary_encoded_column() -> None:
     assert repr(found) == "Locations(36 addresses)"
 
 
-@pytest.mark.skipif(BACKEND == "python", reason="plain Python holds the lock")
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "addresses",
     [np.zeros(4_000_000, np.uint32), pa.array(["81.2.69.142"] * 2_000_000), ["81.2.69.142"] * 2_000_000],

@@ -74,7 +74,8 @@ enum { GR_BEFORE = 4, GR_ROOM = 48 };
 
 /* The text is read where it lies, in whole chunks: from 3 bytes before it to `room` bytes behind its
  * start. Where that leaves the memory page on which the text begins (a buffer of somebody else's may
- * begin or end with a page), and under AddressSanitizer, a padded copy is read. (A copy each time costs more than all the rest: the loads wait for its stores.)
+ * begin or end with a page), and under AddressSanitizer, a padded copy is read. (A copy each time
+ * costs more than all the rest: the loads wait for its stores.)
  */
 #if defined(__SANITIZE_ADDRESS__)
 #define GR_LIES_WELL(text, room) 0
@@ -85,7 +86,7 @@ enum { GR_BEFORE = 4, GR_ROOM = 48 };
 #endif
 #ifndef GR_LIES_WELL
 #define GR_LIES_WELL(text, room) \
-    (((uintptr_t)(text) - (GR_BEFORE - 1) & 4095) <= 4096 - (GR_BEFORE - 1) - (room))
+    ((((uintptr_t)(text) - (GR_BEFORE - 1)) & 4095) <= 4096 - (GR_BEFORE - 1) - (room))
 #endif
 
 static inline const unsigned char *gr_padded(const unsigned char *text, size_t length, unsigned char *buffer) {

@@ -1,25 +1,28 @@
 """A snapshot: one policy with its lists over one database, compiled into a table of decisions.
 
-Every list and network of the policy is painted over the database's runs; each address then has a
-class, and each class its decision, or a short program where the decision depends on the path.
+Every list and network of the policy is painted over the database's runs::
+
+    address ─► class of the table ─┬─► class of the database ─► location
+                                   └─► set of labels: lists, networks of rules
+
+Location and labels give the verdict (``verdicts.py``); classes that the policy does not tell apart
+share one. A decision with its location is made when it is first told.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
 from georestrict.database import Database, Match, number_of, number_of_ip
-from georestrict.decision import Code, Decision, Reason
-from georestrict.lists import Label, ListLabel, Lists, RuleLabel
+from georestrict.decision import Decision
+from georestrict.lists import Label, ListLabel, Lists
 from georestrict.location import Location, Status
-from georestrict.networks import ANONYMOUS
-from georestrict.paths import PathPatterns
-from georestrict.policy import Action, Fallback, Policy, Rule
+from georestrict.policy import Policy
+from georestrict.verdicts import Program, Verdict, Verdicts
 
 Address = str | IPv4Address | IPv6Address
 
@@ -34,31 +37,15 @@ class Snapshot:
         self, policy: Policy, database: Database, tallies: dict[Decision, Tally] | None = None
     ) -> None:
         self.policy, self.database = policy, database
-        self._tallies = {} if tallies is None else tallies
+        self._rules = Verdicts(policy, {} if tallies is None else tallies)
         self._lists = Lists(policy, database)
         self._table = self._lists.table
-        patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
-        self._paths = PathPatterns(patterns)
-        self._masks = {
-            rule.name: sum(1 << patterns.index(path) for path in set(rule.paths))
-            for rule in policy.rules
-        }
         # Which rules match a class: those that match its class of the database, and its lists.
-        self._by_base = [self._matching_location(location) for location in database.classes]
-        self._asking_lists = _masks_by(
-            (ListLabel(name), at) for at, rule in enumerate(policy.rules) for name in rule.lists
-        )
-        self._asking_networks = _masks_by(
-            (RuleLabel(rule.name), at) for at, rule in enumerate(policy.rules) if rule.networks
-        )
-        self._without_lists = _mask(at for at, rule in enumerate(policy.rules) if not rule.lists)
-        self._without_networks = _mask(
-            at for at, rule in enumerate(policy.rules) if not rule.networks
-        )
-        self._by_set = [self._matching_labels(labels) for labels in self._lists.sets]
+        self._by_base = [self._rules.matching_location(location) for location in database.classes]
+        self._by_set = [self._rules.matching_labels(labels) for labels in self._lists.sets]
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
-        self._verdicts: list[_Verdict | None] = [None]
+        self._verdicts: list[Verdict | None] = [None]
         self._numbers: dict[tuple[int, str | None, Status], int] = {}
         self._verdict_of = array(
             "I",
@@ -67,13 +54,14 @@ class Snapshot:
                 for base, held in zip(self._lists.bases, self._lists.held, strict=True)
             ),
         )
-        self._pairs: dict[tuple[int, int | None], _Verdict] = {}
+        self._pairs: dict[tuple[int, int | None], Verdict] = {}
         self._decisions: dict[tuple[int, Tally], Decision] = {}
         self.passes = self._passes()
-        everywhere = self._matching_location(_UNRESOLVED) & self._matching_labels(frozenset())
-        self._unresolved = self._verdict(everywhere, _UNRESOLVED)
-        failed = self._enforced(Action.BLOCK, Reason.ERROR, None, Location())
-        self.failure = failed, failed.decision
+        everywhere = self._rules.matching_location(_UNRESOLVED) & self._rules.matching_labels(
+            frozenset()
+        )
+        self._unresolved = self._rules.of(everywhere, _UNRESOLVED)
+        self.failure = self._rules.failure, self._rules.failure.decision
 
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
@@ -82,7 +70,7 @@ class Snapshot:
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._verdicts)
-            self._verdicts.append(self._verdict(key[0], location))
+            self._verdicts.append(self._rules.of(key[0], location))
         return number
 
     def _passes(self) -> Passes:
@@ -97,7 +85,7 @@ class Snapshot:
                 private = verdict.decision.location.status is Status.PRIVATE
                 kinds.append(PLAIN_PRIVATE if private else PLAIN)
             else:
-                public = isinstance(verdict, _Program) and not verdict.is_private
+                public = isinstance(verdict, Program) and not verdict.is_private
                 kinds.append(BY_PATH if public else SLOW)
         narrow = array("H", (number if number < 1 << 16 else 0 for number in self._verdict_of))
         tallies = [
@@ -112,7 +100,7 @@ class Snapshot:
             tallies,
             self._annotations,
             self._by_path,
-            self._paths.routes,
+            self._rules.paths.routes,
         )
 
     def decide(self, address: Address | None, path: str, raw_path: bytes | None) -> Decision:
@@ -130,7 +118,7 @@ class Snapshot:
             if isinstance(where, int) and decision.plain_allow:
                 _put(self._annotations, where, decision)
             return verdict, decision
-        route, masks = self._paths.route(path, raw_path)
+        route, masks = self._rules.paths.route(path, raw_path)
         tally = verdict.run(*masks)
         decision = self._decision(where, tally)
         if route is not None and isinstance(where, int) and decision.plain_allow:
@@ -159,7 +147,7 @@ class Snapshot:
         inner = self._inner(*parsed)
         return number, inner, None if inner is None else self.database.via(parsed[1])
 
-    def _verdict_at(self, where: _Where) -> _Verdict:
+    def _verdict_at(self, where: _Where) -> Verdict:
         if isinstance(where, int):
             return self._verdicts[self._verdict_of[where]] or self._unresolved
         if where is None:
@@ -167,8 +155,8 @@ class Snapshot:
         verdict = self._pairs.get(where[:2])
         if verdict is None:
             base, labels = self._meaning(where)
-            matching = self._by_base[base] & self._matching_labels(labels)
-            verdict = self._pairs[where[:2]] = self._verdict(matching, self.database.classes[base])
+            matching = self._by_base[base] & self._rules.matching_labels(labels)
+            verdict = self._pairs[where[:2]] = self._rules.of(matching, self.database.classes[base])
         return verdict
 
     def _meaning(self, where: int | _Carried) -> tuple[int, frozenset[Label]]:
@@ -227,74 +215,6 @@ class Snapshot:
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
 
-    def _verdict(self, matching: int, location: Location) -> _Verdict:
-        """Evaluate the policy: of the rules that match where from, the first one decides."""
-        steps: list[_Step] = []
-        for at, rule in enumerate(self.policy.rules):
-            if not matching >> at & 1:
-                continue
-            tally = self._enforced(rule.action, _reason(rule), rule, location)
-            if not rule.paths:
-                break
-            steps.append(_Step(self._masks[rule.name], rule.action is Action.BLOCK, tally))
-        else:
-            tally = self._without_rule(location)
-        return _Program(tuple(steps), tally) if steps else tally
-
-    def _matching_location(self, location: Location) -> int:
-        """Return the rules whose words about the location match, as a bit mask."""
-        rules = enumerate(self.policy.rules)
-        return _mask(at for at, rule in rules if _matches_location(rule, location))
-
-    def _matching_labels(self, labels: frozenset[Label]) -> int:
-        """Return the rules whose words about lists and networks match, as a bit mask."""
-        by_lists, by_networks = self._without_lists, self._without_networks
-        for label in labels:
-            by_lists |= self._asking_lists.get(label, 0)
-            by_networks |= self._asking_networks.get(label, 0)
-        return by_lists & by_networks
-
-    def _without_rule(self, location: Location) -> Tally:
-        if location.status is Status.KNOWN:
-            return self._enforced(self.policy.default, Reason.DEFAULT, None, location)
-        action = self.policy.fallback[Fallback(location.status.value)]
-        return self._enforced(action, Reason(location.status.value), None, location)
-
-    def _enforced(
-        self, action: Action, reason: Reason, rule: Rule | None, location: Location
-    ) -> Tally:
-        dry_run = self.policy.dry_run
-        decision = Decision(
-            action=Action.ALLOW if dry_run else action,
-            reason=reason,
-            rule=rule.name if rule else None,
-            country=location.country,
-            code=None if action is Action.ALLOW else _code(reason, rule),
-            would=action if dry_run else None,
-            location=Location(country=location.country, status=location.status),
-        )
-        return self._tallies.setdefault(decision, Tally(decision))
-
-
-def _matches_location(rule: Rule, location: Location) -> bool:
-    if rule.countries and location.country not in rule.countries:
-        return False
-    return not rule.categories or any(
-        category in location.categories and location.categories[category].rank >= confidence.rank
-        for category, confidence in rule.categories
-    )
-
-
-def _mask(places: Iterable[int]) -> int:
-    return sum(1 << at for at in places)
-
-
-def _masks_by(pairs: Iterable[tuple[Label, int]]) -> dict[Label, int]:
-    masks: dict[Label, int] = {}
-    for label, at in pairs:
-        masks[label] = masks.get(label, 0) | 1 << at
-    return masks
-
 
 def _with_lists(location: Location, labels: frozenset[Label]) -> Location:
     names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
@@ -308,56 +228,6 @@ def _put(items: list[_Item | None], at: int, item: _Item) -> None:
     items[at] = item
 
 
-def _reason(rule: Rule) -> Reason:
-    if rule.categories:
-        return Reason.CATEGORY
-    if rule.countries:
-        return Reason.COUNTRY
-    return Reason.NETWORK if rule.says_where else Reason.REQUEST
-
-
-def _code(reason: Reason, rule: Rule | None) -> Code:
-    if reason is Reason.CATEGORY and rule is not None:
-        anonymous = any(category in ANONYMOUS for category, _ in rule.categories)
-        return Code.ANONYMOUS if anonymous else Code.NETWORK
-    return {
-        Reason.NETWORK: Code.NETWORK,
-        Reason.PRIVATE: Code.NETWORK,
-        Reason.UNRESOLVED: Code.UNRESOLVED,
-        Reason.NO_DATA: Code.NO_LOCATION,
-        Reason.ERROR: Code.NO_LOCATION,
-    }.get(reason, Code.COUNTRY)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A rule that decides if the path matches."""
-
-    mask: int
-    broadly: bool
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class _Program:
-    """For a class whose decision depends on the path: the rules to try, then what stands."""
-
-    steps: tuple[_Step, ...]
-    otherwise: Tally
-
-    @property
-    def is_private(self) -> bool:
-        status: Status = self.otherwise.decision.location.status
-        return status is Status.PRIVATE
-
-    def run(self, strict: int, broad: int) -> Tally:
-        for step in self.steps:
-            if step.mask & (broad if step.broadly else strict):
-                return step.tally
-        return self.otherwise
-
-
-_Verdict = Tally | _Program
 #: The class of an address that carries another, that one's class if it is looked at, and the way.
 _Carried = tuple[int, int | None, str | None]
 #: A class, or a carried one's, or no address.

@@ -34,9 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "lists": {
         "errors", "tomlfile", "_core", "sources", "table", "cache", "database", "policy",
     },
-    "snapshot": {
-        "_core", "networks", "location", "database", "paths", "policy", "decision", "lists",
-    },
+    "verdicts": {"_core", "networks", "location", "paths", "policy", "decision", "lists"},
+    "snapshot": {"_core", "location", "database", "policy", "decision", "lists", "verdicts"},
     "engine": {"errors", "_core", "location", "database", "policy", "decision", "snapshot"},
     "response": {"countries", "policy", "decision"},
     "diagnose": {"address", "special"},

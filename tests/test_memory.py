@@ -198,7 +198,7 @@ def test_c3_every_store_that_requests_fill_is_bounded(tiny: Database) -> None:
     """By the number of classes, or by 1,024, never by what clients send."""
     engine = Engine(POLICY, database=tiny)
     snapshot: Snapshot = engine.snapshot
-    paths: PathPatterns = snapshot._paths
+    paths: PathPatterns = snapshot._rules.paths
     for number in range(5_000):
         for prefix in ("2002:{:x}:{:x}::{:x}", "2001:0:{:x}:{:x}::{:x}", "64:ff9b:{:x}:{:x}::{:x}"):
             address = prefix.format(number * 13 & 0xFFFF, number, number)

@@ -201,6 +201,13 @@ def test_what_the_wsgi_gate_lets_through_the_slow_way_lets_through(
         ),
         (PROXIES, Request(peer="fd00::5", headers=(("X-Forwarded-For", "81.2.69.142, 10.9.9.9"),))),
         (PROXIES, Request(peer="fd00::5", headers=(("X-Forwarded-For", "81.2.69.142:4711"),))),
+        (
+            PROXIES,
+            Request(
+                peer="10.0.0.5",
+                headers=(("X-Forwarded-For", "175.16.199.1"), ("X-Forwarded-For", "81.2.69.142")),
+            ),
+        ),
         (TrustedHops(1), Request(peer="81.2.69.1", headers=(("X-Forwarded-For", "81.2.69.142"),))),
         (
             TrustedHops(2, ["10.0.0.0/8"]),
@@ -227,6 +234,7 @@ def test_what_the_wsgi_gate_lets_through_the_slow_way_lets_through(
         "behind a proxy",
         "behind two proxies",
         "with a port",
+        "on two lines",
         "a hop",
         "two hops",
         "a single header",

@@ -190,7 +190,7 @@ class Gate:
         return find_client(value, True, way.grammar, way.trusted, way.count)
 
     def _value(self, way: Way, request: dict[str, Any]) -> bytes | None:
-        """Return the value of the way's header; None if it is not there just once."""
+        """Return the value of the way's header, its lines joined; None if anything is odd."""
         raise NotImplementedError
 
     def _path(self, request: dict[str, Any]) -> str | None:
@@ -250,9 +250,12 @@ class AsgiGate(Gate):
             if type(pair) not in (tuple, list) or len(pair) != 2 or type(pair[0]) is not bytes:
                 return None
             if len(pair[0]) == len(way.header) and pair[0].lower() == way.header:
-                if value is not None or type(pair[1]) is not bytes:
+                if type(pair[1]) is not bytes or (value is not None and way.kind == BY_SINGLE):
                     return None
-                value = pair[1]
+                # several lines are one, joined in order (HAProxy writes its own)
+                value = pair[1] if value is None else value + b"," + pair[1]
+                if len(value) > MOST_BYTES:
+                    return None
         return value
 
     def _path(self, request: dict[str, Any]) -> str | None:

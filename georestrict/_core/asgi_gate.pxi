@@ -72,6 +72,9 @@ cdef class AsgiGate(Gate):
         cdef PyObject *headers = PyDict_GetItem(request, "headers")
         cdef PyObject *found = NULL
         cdef PyObject *pair
+        cdef unsigned char joined[MOST_BYTES]
+        cdef Py_ssize_t size = 0, more
+        cdef bint several = False
         cdef Py_ssize_t length = PyBytes_GET_SIZE(self.way.header), i = 0
         cdef const unsigned char *wanted = <const unsigned char *>PyBytes_AS_STRING(self.way.header)
         cdef bint is_list
@@ -95,11 +98,26 @@ cdef class AsgiGate(Gate):
                 <const unsigned char *>PyBytes_AS_STRING(name), wanted, length
             ):
                 value = _pair_item(pair, 1, 2)
-                if found != NULL or not PyBytes_CheckExact(value):
+                if not PyBytes_CheckExact(value):
                     return 0
+                if found != NULL:  # several lines are one, joined in order (HAProxy writes its own)
+                    more = PyBytes_GET_SIZE(value)
+                    if not several:
+                        size = PyBytes_GET_SIZE(<object>found)
+                        if size > MOST_BYTES:
+                            return 0
+                        memcpy(joined, PyBytes_AS_STRING(<object>found), size)
+                        several = True
+                    if self.way.kind == BY_SINGLE or size + 1 + more > MOST_BYTES:
+                        return 0
+                    joined[size] = 44
+                    memcpy(joined + size + 1, PyBytes_AS_STRING(value), more)
+                    size += 1 + more
                 found = <PyObject *>value  # the headers hold it
         if found == NULL:
             return 0
+        if several:
+            return self.read(joined, size, high, low)
         return self.read(
             <const unsigned char *>PyBytes_AS_STRING(<object>found), PyBytes_GET_SIZE(<object>found), high, low
         )

@@ -1,4 +1,4 @@
-# The gate of an ASGI app. The twin of AsgiGate in _gate.py.
+# The gate of an ASGI app. The twin of _asgi_gate.py.
 
 cdef inline object _pair_item(PyObject *pair, Py_ssize_t at, Py_ssize_t least):
     """An item of a tuple or list of at least so many items, or None."""

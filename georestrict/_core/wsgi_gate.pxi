@@ -1,4 +1,4 @@
-# The gate of a WSGI app. The twin of WsgiGate in _gate.py.
+# The gate of a WSGI app. The twin of _wsgi_gate.py.
 
 
 cdef class WsgiGate(Gate):

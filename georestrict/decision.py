@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from georestrict.location import Location
@@ -12,10 +13,11 @@ from georestrict.policy import Action
 class Reason(StrEnum):
     """What decided: stable codes for logs and metrics."""
 
-    COUNTRY = "country"  #: a rule that names countries
+    COUNTRY = "country"  #: a rule that names countries, subdivisions or continents
     CATEGORY = "category"  #: a rule that names categories
-    NETWORK = "network"  #: a rule that names lists or networks
+    NETWORK = "network"  #: a rule that names lists, networks or AS numbers
     REQUEST = "request"  #: a rule that says nothing about where from, such as a health path
+    PREFLIGHT = "preflight"  #: a CORS preflight, let through by option
     DEFAULT = "default"  #: no rule matched a known country
     UNKNOWN = "unknown"  #: fallback: a public address in no country
     PRIVATE = "private"  #: fallback: an address that is not globally reachable
@@ -38,8 +40,12 @@ class Code(StrEnum):
 class Decision:
     """What happens to a request, and why. Made beforehand and shared, so it carries no address.
 
-    ``action`` is what is enforced. In a dry run it is always ``allow``, and ``would`` says what
-    would have been enforced; otherwise ``would`` is None. ``code`` is set unless it is an allow.
+    ``action`` is what is enforced: ``allow``, ``warn`` or ``block``. In a dry run it is always
+    ``allow``, and with the emergency switch on (``emergency``) it is ``warn`` instead of ``block``;
+    then ``would`` says what would have been enforced; otherwise it is None. ``code`` is set unless
+    it is an allow. ``warn_from`` and ``block_from`` are the schedule of the rule that decided,
+    ``response`` names the form in which it has clients told, and ``counted`` are the ``count``
+    rules that matched before.
     """
 
     action: Action
@@ -48,6 +54,11 @@ class Decision:
     country: str | None = None
     code: Code | None = None
     would: Action | None = None
+    response: str | None = None
+    warn_from: datetime | None = None
+    block_from: datetime | None = None
+    counted: tuple[str, ...] = ()
+    emergency: bool = False
     location: Location = field(default_factory=Location, repr=False)
 
     @property
@@ -58,4 +69,4 @@ class Decision:
     @property
     def plain_allow(self) -> bool:
         """Whether there is nothing to tell about it."""
-        return self.decided is Action.ALLOW
+        return self.decided is Action.ALLOW and not self.counted

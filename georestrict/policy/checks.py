@@ -6,17 +6,28 @@ front. Places in arrays count from 1, like lines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
-from georestrict import countries
+from georestrict import countries, groups, subdivisions
 from georestrict._core import parse_network
 from georestrict.errors import ConfigurationError
 from georestrict.networks import Category, Confidence, parse_wanted
 from georestrict.paths import checked_pattern
 
 _T = TypeVar("_T")
+
+PROTOCOLS = ("http", "websocket")
+# RFC 9110 §5.6.2, of which methods and the names of fields are made
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_LAST_ASN = (1 << 32) - 1  # RFC 6793
 
 
 def fail(key: str, message: str) -> NoReturn:
@@ -79,8 +90,18 @@ def contact(value: Any, key: str) -> str:
 
 
 def country_codes(value: Any, key: str) -> frozenset[str]:
-    """Return assigned country codes in upper case."""
-    return frozenset(_each(value, key, "CN", _country))
+    """Return assigned country codes in upper case, with the members of groups."""
+    return frozenset().union(*_each(value, key, "CN", _country))
+
+
+def subdivision_codes(value: Any, key: str) -> frozenset[str]:
+    """Return ISO 3166-2 codes in upper case."""
+    return frozenset(_each(value, key, "UA-43", subdivisions.checked))
+
+
+def continent_codes(value: Any, key: str) -> frozenset[str]:
+    """Return codes of continents in upper case."""
+    return frozenset(_each(value, key, "EU", _continent))
 
 
 def wanted_categories(value: Any, key: str) -> tuple[tuple[Category, Confidence], ...]:
@@ -107,11 +128,133 @@ def paths(value: Any, key: str) -> tuple[str, ...]:
     return _each(value, key, "/api/*", checked_pattern)
 
 
-def _country(text: str) -> str:
+def asns(value: Any, key: str) -> frozenset[int]:
+    """Return AS numbers, written as ``64500`` or ``"AS64500"``."""
+    numbers = set()
+    for place, entry in enumerate(listed(value, key, "AS64500"), 1):
+        number = entry
+        if isinstance(entry, str) and re.fullmatch("(AS)?[0-9]{1,10}", entry, re.I | re.A):
+            number = int(entry.upper().removeprefix("AS"))
+        if isinstance(number, bool) or not isinstance(number, int):
+            fail(f"{key}[{place}]", f"is {entry!r}, must be an AS number such as 64500")
+        if not 0 < number <= _LAST_ASN:
+            fail(f"{key}[{place}]", f"is {entry!r}, AS numbers are 1 to {_LAST_ASN}")
+        numbers.add(number)
+    return frozenset(numbers)
+
+
+def hosts(value: Any, key: str) -> tuple[str, ...]:
+    """Return host names in lower case; ``*.example.com`` stands for everything below."""
+    return _each(value, key, "api.example.com", _host)
+
+
+def methods(value: Any, key: str) -> frozenset[str]:
+    """Return request methods in upper case."""
+    return frozenset(_each(value, key, "POST", _method))
+
+
+def protocols(value: Any, key: str) -> frozenset[str]:
+    """Return protocols: ``http``, ``websocket``."""
+    return frozenset(_each(value, key, "http", _protocol))
+
+
+def attributes(value: Any, key: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return what the app must say of a request: for each name the values that will do."""
+    if isinstance(value, tuple) and all(isinstance(pair, tuple) for pair in value):
+        value = dict(value)
+    table(value, key)
+    not_empty(value, key, 'customer = ["eligible"]')
+    return tuple(
+        (
+            name(attribute, key),
+            frozenset(_each(values, f"{key}.{attribute}", "eligible", lambda text: text)),
+        )
+        for attribute, values in sorted(value.items(), key=lambda pair: str(pair[0]))
+    )
+
+
+def header_name(value: Any, key: str) -> str:
+    """Return the name of a header field in lower case (RFC 9110 §5.1)."""
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        fail(key, f"is {value!r}, must be the name of a header, such as X-Partner-Key")
+    return value.lower()
+
+
+def digests(value: Any, key: str) -> tuple[str, ...]:
+    """Return SHA-256 sums in hexadecimal."""
+    return _each(value, key, "9f86d081…", _digest)
+
+
+def instant(value: Any, key: str) -> datetime:
+    """Return a point in time: aware, or as text with an offset (RFC 3339)."""
+    given = value
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            fail(key, f"is {given!r}, must be a time such as 2026-12-01T00:00:00Z")
+    if isinstance(value, date) and not isinstance(value, datetime):
+        fail(key, f"is the date {value}; say from when on it: {value}T00:00:00Z")
+    if not isinstance(value, datetime):
+        fail(key, f"is {given!r}, must be a time such as 2026-12-01T00:00:00Z")
+    if value.utcoffset() is None:
+        fail(key, f"is {value.isoformat()}, a time without an offset; add Z for UTC, or +02:00")
+    return value.astimezone(UTC)
+
+
+def duration(value: Any, key: str) -> timedelta:
+    """Return a length of time: hours, days or weeks, such as ``90d``."""
+    if isinstance(value, timedelta) and value > timedelta():
+        return value
+    matched = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if matched is None:
+        fail(key, f"is {value!r}, must be a number of hours, days or weeks, such as '90d'")
+    return int(matched[1]) * _UNITS[matched[2]]
+
+
+def _country(text: str) -> frozenset[str]:
+    if text.startswith("@"):
+        return groups.expand(text)
     code = countries.normalise(text)
     if code is None:
         raise ValueError(f"is not a country: {countries.suggestion(text)}")
+    return frozenset({code})
+
+
+def _continent(text: str) -> str:
+    code = text.upper()
+    if code not in groups.CONTINENTS:
+        raise ValueError(f"is not a continent: write one of {', '.join(groups.CONTINENTS)}")
     return code
+
+
+def _host(text: str) -> str:
+    host = text.lower().removesuffix(".")
+    labels = host.removeprefix("*.").split(".")
+    if host.startswith("[") and host.endswith("]") and ":" in host:
+        return host  # an IPv6 address, as it stands in a Host field
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("is not a host: write its name alone, such as api.example.com")
+    return host
+
+
+def _method(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError("is not a method, such as GET")
+    return text.upper()
+
+
+def _protocol(text: str) -> str:
+    if text not in PROTOCOLS:
+        raise ValueError(f"is not a protocol: write one of {', '.join(PROTOCOLS)}")
+    return text
+
+
+def _digest(text: str) -> str:
+    digest = text.lower()
+    if not _SHA256.fullmatch(digest):
+        raise ValueError("is not a SHA-256 sum: write its 64 hexadecimal digits")
+    return digest
 
 
 def _category(text: str) -> tuple[Category, Confidence]:
@@ -138,6 +281,12 @@ def _each(value: Any, key: str, example: str, check: Callable[[str], _T]) -> tup
             reason = str(error)
             fail(f"{key}[{number}]", f"{text!r}{' ' if reason.startswith('is ') else ': '}{reason}")
     return tuple(checked)
+
+
+def not_left_out(value: Any, key: str) -> None:
+    """Refuse a word that is there and empty, which values take for one that is left out."""
+    if not isinstance(value, str | Mapping):
+        listed(value, key)
 
 
 def listed(value: Any, key: str, example: str = "…") -> tuple[Any, ...]:

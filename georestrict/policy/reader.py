@@ -8,63 +8,130 @@ from typing import Any
 
 from georestrict.errors import ConfigurationError
 from georestrict.policy import checks
-from georestrict.policy.values import Action, ListFile, Policy, Rule
+from georestrict.policy.cases import checked_cases
+from georestrict.policy.responses import checked_forms
+from georestrict.policy.values import Credential, ListFile, Policy, Rule
+from georestrict.policy.words import CHECKS
 from georestrict.tomlfile import read_toml
 
-_POLICY_KEYS = ("default", "mode", "contact", "fallback", "lists", "rules")
-_RULE_KEYS = ("name", "action", "countries", "categories", "lists", "networks", "paths")
-_LIST_KEYS = ("path", "allow_empty")
-_MODES = ("enforce", "dry-run")
+POLICY_KEYS = (
+    "default",
+    "mode",
+    "contact",
+    "response",
+    "stale_after",
+    "emergency_file",
+    "fallback",
+    "lists",
+    "credentials",
+    "responses",
+    "rules",
+    "tests",
+)
+RULE_KEYS = ("name", "action", "warn_from", "block_from", "until", "response", *CHECKS, "unless")
+LIST_KEYS = ("path", "allow_empty")
+CREDENTIAL_KEYS = ("header", "sha256", "until")
+MODES = ("enforce", "dry-run")
 
 
 def from_file(path: Path) -> Policy:
-    """Read a TOML file; list paths in it are relative to its folder."""
+    """Read a TOML file; paths in it are relative to its folder."""
     return from_mapping(read_toml(path), str(path), path.parent)
 
 
 def from_mapping(document: Mapping[str, Any], place: str, folder: Path) -> Policy:
     """Read a mapping with the keys of the TOML form; every error begins with the place."""
     try:
-        checks.table(document, "the policy", _POLICY_KEYS)
+        checks.table(document, "the policy", POLICY_KEYS)
         if "default" not in document:
             checks.fail("default", 'is missing; write default = "allow" or default = "block"')
-        mode = checks.word(document.get("mode", "enforce"), "mode", _MODES)
+        given: dict[str, Any] = {
+            key: document[key]
+            for key in ("default", "contact", "response", "stale_after")
+            if key in document
+        }
+        if "mode" in document:
+            given["dry_run"] = checks.word(document["mode"], "mode", MODES) == "dry-run"
+        if "contact" in document:
+            checks.contact(document["contact"], "contact")
+        if "response" in document:
+            checks.name(document["response"], "response")
+        if "stale_after" in document:
+            checks.duration(document["stale_after"], "stale_after")
+        if "emergency_file" in document:
+            given["emergency_file"] = folder / _path(document["emergency_file"], "emergency_file")
         if "fallback" in document:
             checks.table(document["fallback"], "fallback")
             checks.not_empty(document["fallback"], "fallback", 'unknown = "block"')
-        lists = _lists(document["lists"], folder) if "lists" in document else {}
-        rules = _rules(document["rules"]) if "rules" in document else ()
-        if "contact" in document:
-            checks.contact(document["contact"], "contact")
+            given["fallback"] = document["fallback"]
+        if "lists" in document:
+            given["lists"] = _lists(document["lists"], folder)
+        if "credentials" in document:
+            given["credentials"] = _credentials(document["credentials"])
+        if "responses" in document:
+            given["responses"] = checked_forms(document["responses"], "responses")
+        if "rules" in document:
+            given["rules"] = _rules(document["rules"])
+        if "tests" in document:
+            given["tests"] = checked_cases(document["tests"], "tests")
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None
-    return Policy(
-        default=document["default"],
-        dry_run=mode == "dry-run",
-        contact=document.get("contact"),
-        fallback=document.get("fallback", {}),
-        lists=lists,
-        rules=rules,
-        place=place,
-    )
+    return Policy(**given, place=place)
+
+
+def _path(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value:
+        checks.fail(key, f"is {value!r}, must name a file")
+    return value
 
 
 def _lists(tables: Any, folder: Path) -> dict[str, ListFile]:
-    if not isinstance(tables, Mapping):
-        checks.fail("lists", f"is {tables!r}, must be tables; write [lists.NAME] with a path")
-    checks.not_empty(tables, "lists", "[lists.NAME] with a path")
     lists = {}
-    for name, entry in tables.items():
-        key = f"lists.{checks.name(name, 'lists')}"
-        checks.table(entry, key, _LIST_KEYS)
-        if "path" not in entry:
-            checks.fail(f"{key}.path", "is missing; name the file with the networks")
+    for name, key, entry in _named(tables, "lists", LIST_KEYS, "path"):
         path = entry["path"]
         if not isinstance(path, str) or not path:
             checks.fail(f"{key}.path", f"is {path!r}, must name the file with the networks")
         allow_empty = checks.flag(entry.get("allow_empty", False), f"{key}.allow_empty")
         lists[name] = ListFile(path=folder / path, allow_empty=allow_empty)
     return lists
+
+
+def _credentials(tables: Any) -> dict[str, Credential]:
+    credentials = {}
+    for name, key, entry in _named(tables, "credentials", CREDENTIAL_KEYS, "header", "sha256"):
+        checks.listed(entry["sha256"], f"{key}.sha256", "9f86d081…")
+        try:
+            credentials[name] = Credential(**entry)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{key}.{error}") from None
+    return credentials
+
+
+_WHAT = {
+    "path": "name the file with the networks",
+    "header": "name the header that is shown",
+    "sha256": "list the sums of its values",
+}
+
+
+def _named(
+    tables: Any, kind: str, keys: Sequence[str], *required: str
+) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Return the tables of one kind with their names and keys, each with what is required."""
+    if not isinstance(tables, Mapping):
+        checks.fail(
+            kind, f"is {tables!r}, must be tables; write [{kind}.NAME] with a {required[0]}"
+        )
+    checks.not_empty(tables, kind, f"[{kind}.NAME] with a {required[0]}")
+    named = []
+    for name, entry in tables.items():
+        key = f"{kind}.{checks.name(name, kind)}"
+        checks.table(entry, key, keys)
+        for wanted in required:
+            if wanted not in entry:
+                checks.fail(f"{key}.{wanted}", f"is missing; {_WHAT[wanted]}")
+        named.append((name, key, entry))
+    return named
 
 
 def _rules(entries: Any) -> tuple[Rule, ...]:
@@ -75,18 +142,22 @@ def _rules(entries: Any) -> tuple[Rule, ...]:
 
 
 def _rule(entry: Any, key: str) -> Rule:
-    checks.table(entry, key, _RULE_KEYS)
+    checks.table(entry, key, RULE_KEYS)
     if "name" not in entry:
         checks.fail(f"{key}.name", "is missing; give the rule a unique name, it appears in logs")
     checks.name(entry["name"], f"{key}.name")
     key = f"{key} ({entry['name']})"
-    if "action" not in entry:
-        checks.fail(f"{key}.action", f"is missing; write one of {', '.join(Action)}")
-    for word in _RULE_KEYS[2:]:
-        if word in entry and not isinstance(entry[word], str):
-            checks.listed(entry[word], f"{key}.{word}")
+    for word in CHECKS:
+        if word in entry:
+            checks.not_left_out(entry[word], f"{key}.{word}")
+    if "unless" in entry and entry["unless"] == ():
+        checks.not_empty(entry["unless"], f"{key}.unless", '{ countries = ["DE"] }')
     try:
         return Rule(**entry)
     except ConfigurationError as error:
-        joint = "." if str(error).partition(":")[0].partition("[")[0] in _RULE_KEYS else ": "
+        joint = (
+            "."
+            if str(error).partition(":")[0].partition("[")[0].partition(".")[0] in RULE_KEYS
+            else ": "
+        )
         raise ConfigurationError(f"{key}{joint}{error}") from None

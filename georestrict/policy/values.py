@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -11,8 +12,10 @@ from types import MappingProxyType
 from typing import Any
 
 from georestrict.errors import ConfigurationError
-from georestrict.networks import Category, Confidence
 from georestrict.policy import checks
+from georestrict.policy.cases import Case
+from georestrict.policy.responses import BUILT_IN, ResponseForm
+from georestrict.policy.words import CHECKS, Words
 
 
 class Action(StrEnum):
@@ -21,6 +24,11 @@ class Action(StrEnum):
     ALLOW = "allow"
     WARN = "warn"
     BLOCK = "block"
+    COUNT = "count"  #: only of rules: the request is counted, and the next rule is tried
+
+
+#: What can be decided.
+DECIDED = (Action.ALLOW, Action.WARN, Action.BLOCK)
 
 
 class Fallback(StrEnum):
@@ -41,55 +49,115 @@ class ListFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule: it matches when each of its words does; a word, when one of its values does.
+class Credential:
+    """What a partner or member of staff shows: a header with one of some values, until a date.
 
-    Words may be given as in a policy file (``countries=["cu"]``, ``categories=["vpn:high"]``).
+    ``sha256`` are the sums of whole values, in hexadecimal; the values themselves are kept nowhere.
+
+    Raises:
+        ConfigurationError: naming the key and the fix.
+    """
+
+    header: str
+    sha256: tuple[str, ...]
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Check every key."""
+        _set(self, "header", checks.header_name(self.header, "header"))
+        _set(self, "sha256", checks.digests(self.sha256, "sha256"))
+        if self.until is not None:
+            _set(self, "until", checks.instant(self.until, "until"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Rule(Words):
+    """One rule: it matches when each of its words does, and none of its exceptions (``unless``).
+
+    It has an ``action``, or a schedule: allow before the first of its dates, warn from
+    ``warn_from``, block from ``block_from``. From ``until`` on it does not match.
 
     Raises:
         ConfigurationError: naming the word and the fix.
     """
 
     name: str
-    action: Action
-    countries: frozenset[str] = frozenset()
-    categories: tuple[tuple[Category, Confidence], ...] = ()
-    lists: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
+    action: Action | None = None
+    warn_from: datetime | None = None
+    block_from: datetime | None = None
+    until: datetime | None = None
+    response: str | None = None
+    unless: tuple[Words, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every word, and that together they make sense."""
         checks.name(self.name, "name")
-        _set(self, "action", Action(checks.word(self.action, "action", tuple(Action))))
-        for word, left_out, check in _RULE_WORDS:
-            given = getattr(self, word)
-            if given != left_out or type(given) is not type(left_out):
-                _set(self, word, check(given, word))
+        if self.action is not None:
+            _set(self, "action", Action(checks.word(self.action, "action", tuple(Action))))
+        for key in ("warn_from", "block_from", "until"):
+            if getattr(self, key) is not None:
+                _set(self, key, checks.instant(getattr(self, key), key))
+        if self.response is not None:
+            checks.name(self.response, "response")
+        _set(self, "unless", _exceptions(self.unless))
+        Words.__post_init__(self)
+        self._check_times()
+        self._check_sense()
+
+    def _check_times(self) -> None:
+        dates = [date for date in (self.warn_from, self.block_from) if date is not None]
+        if self.action is None and not dates:
+            checks.fail("action", f"is missing; write one of {', '.join(Action)}, or block_from")
+        if self.action is not None and dates:
+            checks.fail("action", "stands beside a schedule; keep it, or warn_from and block_from")
+        if len(dates) == 2 and dates[0] >= dates[1]:
+            checks.fail(
+                "warn_from", f"is {dates[0]}, not before block_from {dates[1]}; warn earlier"
+            )
+        if self.until is not None and any(date >= self.until for date in dates):
+            checks.fail("until", f"is {self.until}, not after the schedule; end the rule later")
+
+    def _check_sense(self) -> None:
+        if self.response is not None and self.action in (Action.ALLOW, Action.COUNT):
+            checks.fail(
+                "response", f"is for what is blocked or warned; the rule says {self.action}"
+            )
         if self.says_where:
             return
         if self.action is not Action.ALLOW:
             raise ConfigurationError(
                 "has no word that says where from; add countries, categories, lists or networks"
             )
-        if not self.paths:
+        if not self.says_anything:
             raise ConfigurationError(
                 "matches everything; add a word such as countries or paths, or use default"
             )
 
+    def action_at(self, now: float) -> Action | None:
+        """Return what the rule does at a time (seconds since the epoch); None when it has ended."""
+        if self.until is not None and now >= self.until.timestamp():
+            return None
+        if self.action is not None:
+            return self.action
+        if self.block_from is not None and now >= self.block_from.timestamp():
+            return Action.BLOCK
+        if self.warn_from is not None and now >= self.warn_from.timestamp():
+            return Action.WARN
+        return Action.ALLOW
+
     @property
-    def says_where(self) -> bool:
-        """Whether it has a word about where a request comes from."""
-        return bool(self.countries or self.categories or self.lists or self.networks)
+    def actions(self) -> tuple[Action, ...]:
+        """What the rule may do at one time or another."""
+        if self.action is not None:
+            return (self.action,)
+        warns = () if self.warn_from is None else (Action.WARN,)
+        blocks = () if self.block_from is None else (Action.BLOCK,)
+        return (Action.ALLOW, *warns, *blocks)
 
-
-_RULE_WORDS: tuple[tuple[str, Any, Any], ...] = (
-    ("countries", frozenset(), checks.country_codes),
-    ("categories", (), checks.wanted_categories),
-    ("lists", (), checks.names),
-    ("networks", (), checks.networks),
-    ("paths", (), checks.paths),
-)
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the rule has a date."""
+        return self.action is None or self.until is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +179,20 @@ class Policy:
     default: Action
     dry_run: bool = False
     contact: str | None = None
+    response: str | None = None
+    stale_after: timedelta | None = None
+    emergency_file: Path | None = None
     fallback: Mapping[Fallback, Action] = field(default_factory=dict, hash=False)
     lists: Mapping[str, ListFile] = field(default_factory=dict, hash=False)
+    credentials: Mapping[str, Credential] = field(default_factory=dict, hash=False)
+    responses: Mapping[str, ResponseForm] = field(default_factory=dict, hash=False)
     rules: tuple[Rule, ...] = ()
+    tests: tuple[Case, ...] = ()
     place: str = field(default="policy", compare=False)  #: where it came from, for messages
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
-        """Read a policy from a TOML file; list paths in it are relative to its folder.
+        """Read a policy from a TOML file; paths in it are relative to its folder.
 
         Raises:
             ConfigurationError: naming the file, the key, the offending word and the fix.
@@ -129,7 +203,7 @@ class Policy:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Policy:
-        """Check a mapping with the keys of the TOML form; list paths start at the working folder.
+        """Check a mapping with the keys of the TOML form; paths start at the working folder.
 
         Raises:
             ConfigurationError: naming the key, the offending word and the fix.
@@ -166,19 +240,28 @@ class Policy:
         default = Action.BLOCK if allow else Action.ALLOW
         return cls(default=default, rules=tuple(rules), place="options")
 
+    @property
+    def conditions(self) -> tuple[Words, ...]:
+        """Every rule, each followed by its exceptions."""
+        return tuple(words for rule in self.rules for words in (rule, *rule.unless))
+
     def __post_init__(self) -> None:
-        """Check every key, and that rules name each other's lists; fill in the fallback."""
+        """Check every key, and that rules name what there is; fill in the fallback."""
         try:
             _set(self, "default", Action(checks.word(self.default, "default", _DEFAULTS)))
             checks.flag(self.dry_run, "dry_run")
             if self.contact is not None:
                 checks.contact(self.contact, "contact")
+            if self.stale_after is not None:
+                _set(self, "stale_after", checks.duration(self.stale_after, "stale_after"))
             _set(self, "fallback", _filled(self.default, self.fallback))
-            for name in self.lists:
-                checks.name(name, "lists")
-            _set(self, "lists", MappingProxyType(dict(self.lists)))
+            for tables in ("lists", "credentials", "responses"):
+                for name in getattr(self, tables):
+                    checks.name(name, tables)
+                _set(self, tables, MappingProxyType(dict(getattr(self, tables))))
             _set(self, "rules", tuple(self.rules))
             self._check_rules()
+            self._check_responses()
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.place}: {error}") from None
 
@@ -194,21 +277,69 @@ class Policy:
                     f"{rule.name!r} is the name of rule {names[rule.name]} too; rename one",
                 )
             names[rule.name] = number
-            for place, name in enumerate(rule.lists, 1):
-                if name not in self.lists:
-                    close = get_close_matches(name, self.lists, n=1)
+            key = f"{key} ({rule.name})"
+            self._check_words(rule, key)
+            for place, words in enumerate(rule.unless, 1):
+                self._check_words(words, f"{key}.unless[{place}]")
+
+    def _check_words(self, words: Words, key: str) -> None:
+        """Check that what some words name is defined."""
+        for table, kind, fix in (
+            ("lists", "list", "a path"),
+            ("credentials", "credential", "a header"),
+        ):
+            defined = getattr(self, table)
+            for place, name in enumerate(getattr(words, table), 1):
+                if name not in defined:
+                    close = get_close_matches(name, defined, n=1)
                     hint = (
                         f"did you mean {close[0]!r}?"
                         if close
-                        else f"add [lists.{name}] with a path"
+                        else f"add [{table}.{name}] with {fix}"
                     )
                     checks.fail(
-                        f"{key} ({rule.name}).lists[{place}]",
-                        f"list {name!r} is not defined: {hint}",
+                        f"{key}.{table}[{place}]", f"{kind} {name!r} is not defined: {hint}"
                     )
+
+    def _check_responses(self) -> None:
+        known = (*BUILT_IN, *self.responses)
+        named = [("response", self.response)] + [
+            (f"rules[{number}] ({rule.name}).response", rule.response)
+            for number, rule in enumerate(self.rules, 1)
+        ]
+        for key, name in named:
+            if name is not None and name not in known:
+                close = get_close_matches(str(name), known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"add [responses.{name}]"
+                checks.fail(key, f"response {name!r} is not defined: {hint}")
 
 
 _DEFAULTS = ("allow", "block")
+
+
+def _exceptions(given: Any) -> tuple[Words, ...]:
+    """Return the exceptions of a rule: a table of words, or several of them."""
+    tables = (given,) if isinstance(given, Words | Mapping) else given
+    if isinstance(tables, str) or not isinstance(tables, Iterable):
+        checks.fail("unless", f"is {given!r}, must be a table such as {{ countries = ['DE'] }}")
+    tables = tuple(tables)
+    if not tables and given != ():
+        checks.fail("unless", "is empty; name at least one word, or remove it")
+    exceptions = []
+    for place, entry in enumerate(tables, 1):
+        key = "unless" if isinstance(given, Words | Mapping) else f"unless[{place}]"
+        if not isinstance(entry, Words):
+            checks.table(entry, key, tuple(CHECKS))
+            for word in entry:
+                checks.not_left_out(entry[word], f"{key}.{word}")
+            try:
+                entry = Words(**entry)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{key}.{error}") from None
+        if not entry.says_anything:
+            checks.fail(key, "is empty; name at least one word, or remove it")
+        exceptions.append(entry)
+    return tuple(exceptions)
 
 
 def _filled(default: Action, stated: Mapping[Any, Any]) -> Mapping[Fallback, Action]:
@@ -225,10 +356,10 @@ def _filled(default: Action, stated: Mapping[Any, Any]) -> Mapping[Fallback, Act
         Fallback.NO_DATA: Action.BLOCK,
     }
     for case, action in stated.items():
-        usual[Fallback(case)] = Action(checks.word(action, f"fallback.{case}", tuple(Action)))
+        usual[Fallback(case)] = Action(checks.word(action, f"fallback.{case}", DECIDED))
     return MappingProxyType(usual)
 
 
-def _set(value: Rule | Policy, name: str, content: object) -> None:
+def _set(value: object, name: str, content: object) -> None:
     """Set a field of a value that is still being built."""
     object.__setattr__(value, name, content)

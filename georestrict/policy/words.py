@@ -1,0 +1,81 @@
+"""Words: what a rule, or an exception of it, matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from georestrict.networks import Category, Confidence
+from georestrict.policy import checks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Words:
+    """What matches: each word that is given, by one of its values.
+
+    The words of the first group say where a request comes from, those of the second what it is for,
+    those of the third who sends it. They may be given as in a policy file (``countries=["cu"]``,
+    ``categories=["vpn:high"]``, ``attributes={"plan": ["free"]}``).
+
+    Raises:
+        ConfigurationError: naming the word and the fix.
+    """
+
+    countries: frozenset[str] = frozenset()
+    subdivisions: frozenset[str] = frozenset()
+    continents: frozenset[str] = frozenset()
+    categories: tuple[tuple[Category, Confidence], ...] = ()
+    lists: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    asns: frozenset[int] = frozenset()
+
+    hosts: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    methods: frozenset[str] = frozenset()
+    protocols: frozenset[str] = frozenset()
+
+    credentials: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def __repr__(self) -> str:
+        given = ((each.name, getattr(self, each.name)) for each in fields(self))
+        said = (f"{name}={value!r}" for name, value in given if value not in _NOTHING)
+        return f"{type(self).__name__}({', '.join(said)})"
+
+    def __post_init__(self) -> None:
+        """Check every word."""
+        for word, check in CHECKS.items():
+            given = getattr(self, word)
+            if given or type(given) not in (tuple, frozenset):  # else it was left out
+                object.__setattr__(self, word, check(given, word))
+
+    @property
+    def says_where(self) -> bool:
+        """Whether it has a word about where a request comes from."""
+        return any(getattr(self, word) for word in WHERE)
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether it has a word at all."""
+        return any(getattr(self, word) for word in CHECKS)
+
+
+CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "countries": checks.country_codes,
+    "subdivisions": checks.subdivision_codes,
+    "continents": checks.continent_codes,
+    "categories": checks.wanted_categories,
+    "lists": checks.names,
+    "networks": checks.networks,
+    "asns": checks.asns,
+    "hosts": checks.hosts,
+    "paths": checks.paths,
+    "methods": checks.methods,
+    "protocols": checks.protocols,
+    "credentials": checks.names,
+    "attributes": checks.attributes,
+}
+#: The words that say where a request comes from.
+WHERE = ("countries", "subdivisions", "continents", "categories", "lists", "networks", "asns")
+_NOTHING: tuple[Any, ...] = (None, (), frozenset())

@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "tomlfile": {"errors"},
     "_core": set(),
     "countries": set(),
+    "groups": set(),
     "special": {"_core"},
     "address": {"errors", "_core", "special"},
     "networks": set(),

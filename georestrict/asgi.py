@@ -7,8 +7,9 @@ from typing import Any
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
-from georestrict.guard import Guard, Request
+from georestrict.guard import Guard, Received
 from georestrict.policy import Action
+from georestrict.request import Request
 from georestrict.response import WARNING_HEADER, Response, blocked, warning
 
 Scope = MutableMapping[str, Any]
@@ -53,32 +54,35 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
                 )
             await self.app(scope, receive, send)
             return
-        decision, client, path = self.judge(_request, scope)
+        decision, client, request, policy = self.judge(_request, scope)
         if decision.plain_allow:
             if self.annotate:
                 scope["georestrict"] = decision
             await self.app(scope, receive, send)
             return
         scope["georestrict"] = decision
-        self.observer.decided(decision, client, str(scope.get("method", "WEBSOCKET")), path)
+        self.observer.decided(decision, client, str(scope.get("method", "WEBSOCKET")), request.path)
         if decision.action is Action.ALLOW:  # a dry run
             await self.app(scope, receive, send)
         elif decision.action is Action.WARN:
-            await self.app(scope, receive, _warning(send, *warning(decision, self.engine.policy)))
+            await self.app(scope, receive, _warning(send, *warning(decision, policy)))
         else:
-            response = blocked(decision, self.engine.policy, _accept(scope))
+            response = blocked(decision, policy, _accept(scope))
             await _refuse(scope, receive, send, response)
 
 
-def _request(scope: Scope) -> Request:
+def _request(scope: Scope) -> Received:
     """Read what is decided on from a scope."""
     headers = scope.get("headers") or ()  # ASGI: optional
     if not isinstance(headers, list | tuple):  # an iterator would be used up
         headers = scope["headers"] = [*headers]
     path, raw_path = _paths(scope)
-    method = scope.get("method", "GET")
+    kind = scope["type"]
+    method = scope.get("method", "GET") if kind == "http" else "GET"  # RFC 6455 §4.1
     rewritten = _is_rewritten(scope.get("client"))
-    return Request(_peer(scope), headers, path, raw_path, method, scope["type"], rewritten)
+    return Received(
+        _peer(scope), rewritten, headers, Request(path, raw_path, method, kind, headers)
+    )
 
 
 def _is_rewritten(client: Any) -> bool:

@@ -7,6 +7,7 @@ moment, and is one lookup in its table.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,9 +18,11 @@ from typing import Any
 from georestrict._core import Current, Tally
 from georestrict.database import Database, Match
 from georestrict.decision import Decision
+from georestrict.emergency import VARIABLE, Emergency
 from georestrict.errors import ConfigurationError
 from georestrict.location import Location
 from georestrict.policy import Action, Policy
+from georestrict.request import Request
 from georestrict.snapshot import Address, Snapshot
 
 logger = logging.getLogger("georestrict")
@@ -55,6 +58,7 @@ class Engine:
         self._clock = clock
         self._reloading = threading.Lock()
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
+        self._switches: dict[Path | None, Emergency] = {}
         self.snapshot = self._build()
         self.current = Current(self.snapshot.passes)  # what the ASGI gate reads
         _tell_start(self.snapshot)
@@ -121,10 +125,27 @@ class Engine:
         """Return the decision for a request.
 
         None and text that is no address are ``unresolved``. ``path`` is what the app sees,
-        percent-decoded; ``raw_path`` the same as it was sent, where the server tells. What no rule
-        of the policy asks about is not looked at. Never raises on an address or a path.
+        percent-decoded; ``raw_path`` the same as it was sent, where the server tells. ``host`` is
+        that of the request, else its ``Host`` header's. ``attributes`` is what the app knows of
+        the request, and ``at`` a time to judge by instead of now. What no rule of the policy asks
+        about is not looked at. Never raises on an address, a path or a header.
+
+        Raises:
+            ValueError: if ``at`` has no offset from UTC.
         """
-        return self.snapshot.decide(address, path, raw_path)
+        if at is not None and at.utcoffset() is None:
+            raise ValueError(f"at is {at.isoformat()}, a time without an offset; add tzinfo=UTC")
+        request = Request(
+            path,
+            raw_path,
+            method,
+            protocol,
+            headers,
+            host or None,
+            None if attributes is None else lambda: attributes,
+            None if at is None else at.timestamp(),
+        )
+        return self.snapshot.judge(address, request)[1]
 
     @property
     def counts(self) -> dict[Decision, int]:
@@ -165,7 +186,16 @@ class Engine:
             raise ConfigurationError(
                 f"database is {database!r}, must be a Database, the path of an image, or None"
             )
-        return Snapshot(policy, database, self._tallies)
+        path = policy.emergency_file
+        if path is None and os.environ.get(VARIABLE):
+            path = Path(os.environ[VARIABLE])
+        return Snapshot(
+            policy,
+            database,
+            tallies=self._tallies,
+            clock=self._clock,
+            emergency=self._switches.setdefault(path, Emergency(path)),
+        )
 
     def __repr__(self) -> str:
         return f"Engine({self.policy.place!r}, {self.database!r})"
@@ -179,10 +209,15 @@ def _tell_start(snapshot: Snapshot) -> None:
         "%s: %d rules, default %s; %s", policy.place, len(policy.rules), policy.default, cases
     )
     blocks = policy.default is Action.BLOCK or any(
-        rule.action is Action.BLOCK for rule in policy.rules
+        Action.BLOCK in rule.actions for rule in policy.rules
     )
     if blocks and policy.contact is None:
         logger.warning(
             '%s: no contact: blocked clients are not told whom to ask; set contact = "https://…"',
+            policy.place,
+        )
+    if policy.stale_after is not None:
+        logger.warning(
+            "%s: stale_after is not enforced by this release: watch the age of the data yourself",
             policy.place,
         )

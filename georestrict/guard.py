@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,26 +21,25 @@ from georestrict.engine import Engine
 from georestrict.errors import ConfigurationError
 from georestrict.observe import Observer, logger
 from georestrict.policy import Policy
+from georestrict.request import Request
 
 
-class Request(NamedTuple):
+class Received(NamedTuple):
     """What a middleware reads from its scope or environ."""
 
     peer: str | None
-    headers: Headers
-    path: str
-    raw_path: bytes | None
-    method: str
-    protocol: str
     rewritten: bool  #: the server has put another address in the peer's place
+    headers: Headers
+    request: Request
 
 
 class Judgement(NamedTuple):
-    """A decision, with what its log line tells of the request."""
+    """A decision, what it was made about, and the policy that made it."""
 
     decision: Decision
     client: ClientAddress
-    path: str
+    request: Request
+    policy: Policy
 
 
 class Guard:
@@ -54,7 +54,8 @@ class Guard:
             a proxy.
         identify: names the account of a scope or environ; called only when a rule asks for it,
             and no rule word of this release does.
-        attributes: tells what the app knows of a scope or environ; likewise.
+        attributes: tells what the app knows of a request (plan, channel, region …), from its scope
+            or environ; called only when a rule that could match asks for it.
         annotate: leave the decision in the scope or environ, under ``georestrict``, for plainly
             allowed requests, too.
         block, warn, allow: the short form of a policy: country codes.
@@ -97,22 +98,26 @@ class Guard:
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
 
-    def judge(self, read: Callable[[Any], Request], where: Any) -> Judgement:
+    def judge(self, read: Callable[[Any], Received], where: Any) -> Judgement:
         """Read a request, decide about it, and count that.
 
-        A defect of ours, of a strategy or of the server blocks the request, and says so in the log.
+        A defect of ours, of a strategy, of ``attributes`` or of the server blocks the request, and
+        says so in the log.
         """
-        client, path = FAILED, ""
+        client, request = FAILED, Request(path="")
+        snapshot = self.engine.snapshot
         try:
-            request = read(where)
-            path = request.path
-            client = self.client.resolve(request.peer, request.headers)
-            self.observer.saw(request.peer, request.rewritten, request.headers, client)
-            tally, decision = self.engine.snapshot.judge(client.address, path, request.raw_path)
+            received = read(where)
+            request = received.request
+            client = self.client.resolve(received.peer, received.headers)
+            self.observer.saw(received.peer, received.rewritten, received.headers, client)
+            if self.attributes is not None:
+                request.tell = partial(self.attributes, where)
+            tally, decision = snapshot.judge(client.address, request)
         except Exception:
             logger.exception("deciding failed; the request is refused")
-            tally, decision = self.engine.snapshot.failure
+            tally, decision = snapshot.failed()
         tally.add()
         if client.address is None:
             self.observer.unresolved(client)
-        return Judgement(decision, client, path)
+        return Judgement(decision, client, request, snapshot.policy)

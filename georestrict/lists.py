@@ -48,13 +48,20 @@ class ListLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleLabel:
-    """An address is in the networks of a rule."""
+class NetworksLabel:
+    """An address is in networks that a rule, or an exception of one, names."""
 
-    name: str
+    networks: tuple[str, ...]
 
 
-Label = ListLabel | RuleLabel
+@dataclass(frozen=True, slots=True)
+class AsnLabel:
+    """An address is announced by an autonomous system that a rule names."""
+
+    number: int
+
+
+Label = ListLabel | NetworksLabel | AsnLabel
 
 
 class Painting(NamedTuple):
@@ -73,7 +80,7 @@ class Painting(NamedTuple):
 
 
 class Lists:
-    """The lists of a policy and the networks of its rules, painted over a database.
+    """The lists of a policy and the networks that its rules name, painted over a database.
 
     Raises:
         ConfigurationError: if a list cannot be read, has a bad line, or is empty and must not be.
@@ -86,10 +93,13 @@ class Lists:
 
     def __init__(self, policy: Policy, database: Database) -> None:
         self._policy, self._database = policy, database
-        self._networks = {rule.name: rule.networks for rule in policy.rules if rule.networks}
+        # The same networks in several rules are painted once.
+        self._networks = tuple(
+            dict.fromkeys(words.networks for words in policy.conditions if words.networks)
+        )
         self._labels: list[Label] = [
             *map(ListLabel, policy.lists),
-            *map(RuleLabel, self._networks),
+            *map(NetworksLabel, self._networks),
         ]
         self._kept: dict[str, NetworkList] = {}
         self._digests: Sequence[bytes] = ()
@@ -153,14 +163,14 @@ class Lists:
 
     def _members(self, lists: Mapping[str, NetworkList]) -> list[NetworkList]:
         """Return what is painted, in the order of the labels."""
-        return [*lists.values(), *map(parsed_networks, self._networks.values())]
+        return [*lists.values(), *map(parsed_networks, self._networks)]
 
     def _worth_sharing(self) -> bool:
         """Whether there is so much that others should not have to paint it again.
 
         What is no regular file can be read once only.
         """
-        size = sum(len(text) + 1 for texts in self._networks.values() for text in texts)
+        size = sum(len(text) + 1 for texts in self._networks for text in texts)
         for source in self._policy.lists.values():
             try:
                 status = source.path.stat()
@@ -173,7 +183,7 @@ class Lists:
         return size >= SHARED_FROM_BYTES or image_size >= SHARED_FROM_IMAGE_BYTES
 
     def _key(self, digests: Iterable[bytes]) -> str:
-        written = ("\n".join(texts).encode() for texts in self._networks.values())
+        written = ("\n".join(texts).encode() for texts in self._networks)
         members = [*digests, *(hashlib.sha256(text).digest() for text in written)]
         kinds = b"%d: %d lists, %d rules" % (_FORMAT, len(self._policy.lists), len(self._networks))
         return cache.key_of([kinds, self._database.digest(), *members])

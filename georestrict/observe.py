@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from georestrict.address import AddressReason, ClientAddress, Headers, Strategy
 from georestrict.decision import Decision, Reason
 from georestrict.diagnose import Diagnosis
+from georestrict.policy import Action
 
 logger = logging.getLogger("georestrict")
 
@@ -106,12 +107,17 @@ class Observer:
 def line(decision: Decision, client: ClientAddress, method: str, path: str) -> str:
     """Return a decision as one log line of ``key=value`` fields."""
     verb = {"block": "blocked", "warn": "warned", "allow": "allowed"}[decision.decided]
-    if decision.would is not None:
+    if decision.emergency:
+        verb = f"emergency {verb}"
+    elif decision.would is not None:
         verb = f"dry-run {verb}"
+    elif decision.counted and decision.action is Action.ALLOW:
+        verb = "counted"
     fields: Sequence[tuple[str, object]] = (
         ("country", decision.country),
         ("reason", decision.reason),
         ("rule", decision.rule and escaped(decision.rule)),
+        *[("counted", escaped(",".join(decision.counted)))][: len(decision.counted)],
         ("code", decision.code),
         ("network", truncated(client.address)),
         ("client", client.reason),

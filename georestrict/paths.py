@@ -13,13 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import count
 from urllib.parse import unquote_to_bytes
 
 _DECODINGS = 3
-_MOST_ROUTES = 1024
-_MOST_KEPT = 1024  # paths whose route is kept
-_LONGEST_KEPT = 128  # characters
 _LONGEST_ODD = 1024  # characters; longer paths that are not in normal form are not respelled
 # Escapes that a path in normal form does not have: of characters that need none, of
 # separators and of NUL (RFC 3986 §2.3, §6.2.2.2).
@@ -51,27 +47,7 @@ class PathPatterns:
             else:
                 self._exact[pattern] = self._exact.get(pattern, 0) | bit
         self._all = (1 << len(patterns)) - 1
-        # A route is all paths that match the same patterns. Threads may number the same one at
-        # once, so numbers come from a counter: two routes never get the same.
-        self._numbers: dict[tuple[int, int], int] = {}
-        self._next_number = count()
-        #: The routes of paths seen lately that were sent just as the app sees them; bounded.
-        self.routes: dict[str, int] = {}
         self._deepest = max((stem.count("/") for stem in self._below), default=0)
-
-    def route(self, path: str, raw: bytes | None) -> tuple[int | None, tuple[int, int]]:
-        """Return a path's route, None if there are too many to number, and its masks."""
-        masks = self.match(path, raw)
-        number = self._numbers.get(masks)
-        if number is None:
-            if len(self._numbers) >= _MOST_ROUTES:
-                return None, masks
-            number = self._numbers.setdefault(masks, next(self._next_number))
-        if len(path) <= _LONGEST_KEPT and path.isascii() and path.encode() == raw:
-            if len(self.routes) >= _MOST_KEPT:
-                self.routes.clear()
-            self.routes[path] = number
-        return number, masks
 
     def match(self, path: str, raw: bytes | None) -> tuple[int, int]:
         """Return the masks of the patterns that match strictly, and broadly.

@@ -11,7 +11,9 @@ share one. A decision with its location is made when it is first told.
 
 from __future__ import annotations
 
+import time
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
@@ -19,9 +21,11 @@ from typing import TypeVar
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
 from georestrict.database import Database, Match, number_of, number_of_ip
 from georestrict.decision import Decision
+from georestrict.emergency import Emergency
 from georestrict.lists import Label, ListLabel, Lists
 from georestrict.location import Location, Status
-from georestrict.policy import Policy
+from georestrict.policy import Action, Policy
+from georestrict.request import Request
 from georestrict.verdicts import Program, Verdict, Verdicts
 
 Address = str | IPv4Address | IPv6Address
@@ -34,9 +38,16 @@ class Snapshot:
     """One policy with its lists over one database: everything that a decision needs."""
 
     def __init__(
-        self, policy: Policy, database: Database, tallies: dict[Decision, Tally] | None = None
+        self,
+        policy: Policy,
+        database: Database,
+        *,
+        tallies: dict[Decision, Tally] | None = None,
+        clock: Callable[[], float] = time.time,
+        emergency: Emergency | None = None,
     ) -> None:
         self.policy, self.database = policy, database
+        self._clock, self._emergency = clock, emergency
         self._rules = Verdicts(policy, {} if tallies is None else tallies)
         self._lists = Lists(policy, database)
         self._table = self._lists.table
@@ -61,7 +72,7 @@ class Snapshot:
             frozenset()
         )
         self._unresolved = self._rules.of(everywhere, _UNRESOLVED)
-        self.failure = self._rules.failure, self._rules.failure.decision
+        self.preflight = self._rules.preflight
 
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
@@ -80,13 +91,18 @@ class Snapshot:
         knows 16-bit verdicts; in a policy with more, the others go the slow way.
         """
         kinds = bytearray()
+        routes = self._rules.routes
         for verdict in self._verdicts[: 1 << 16]:
             if isinstance(verdict, Tally) and verdict.decision.plain_allow:
                 private = verdict.decision.location.status is Status.PRIVATE
                 kinds.append(PLAIN_PRIVATE if private else PLAIN)
             else:
-                public = isinstance(verdict, Program) and not verdict.is_private
-                kinds.append(BY_PATH if public else SLOW)
+                by_path = (
+                    isinstance(verdict, Program)
+                    and verdict.location.status is not Status.PRIVATE
+                    and not verdict.matching & routes.by_host
+                )
+                kinds.append(BY_PATH if by_path else SLOW)
         narrow = array("H", (number if number < 1 << 16 else 0 for number in self._verdict_of))
         tallies = [
             verdict if isinstance(verdict, Tally) else None for verdict in self._verdicts[: 1 << 16]
@@ -100,34 +116,64 @@ class Snapshot:
             tallies,
             self._annotations,
             self._by_path,
-            self._rules.paths.routes,
+            routes.kept,
         )
 
-    def decide(self, address: Address | None, path: str, raw_path: bytes | None) -> Decision:
-        """Return the decision for an address and a path."""
-        return self.judge(address, path, raw_path)[1]
-
-    def judge(
-        self, address: Address | None, path: str, raw_path: bytes | None
-    ) -> tuple[Tally, Decision]:
-        """Return what counts the decision for an address and a path, and the decision."""
+    def judge(self, address: Address | None, request: Request) -> tuple[Tally, Decision]:
+        """Return what counts the decision for an address and a request, and the decision."""
         where = self._where(address)
         verdict = self._verdict_at(where)
         if isinstance(verdict, Tally):
-            decision = self._decision(where, verdict)
+            tally, decision = self._enforced(where, verdict, request)
             if isinstance(where, int) and decision.plain_allow:
                 _put(self._annotations, where, decision)
-            return verdict, decision
-        route, masks = self._rules.paths.route(path, raw_path)
-        tally = verdict.run(*masks)
-        decision = self._decision(where, tally)
-        if route is not None and isinstance(where, int) and decision.plain_allow:
+            return tally, decision
+        route = self._rules.routes.find(request)
+        outcome = self._rules.for_route(verdict, route)
+        if not isinstance(outcome, Tally):
+            now = self._clock() if request.at is None else request.at
+            return self._enforced(where, self._rules.run(verdict, outcome, request, now), request)
+        tally, decision = self._enforced(where, outcome, request)
+        if route.number is not None and isinstance(where, int) and decision.plain_allow:
             known = self._by_path[where] if where < len(self._by_path) else None
             if known is None:
                 known = []
                 _put(self._by_path, where, known)
-            _put(known, route, (tally, decision))
+            _put(known, route.number, (tally, decision))
         return tally, decision
+
+    def decide_at(
+        self, location: Location, labels: frozenset[Label], request: Request
+    ) -> tuple[Tally, Decision]:
+        """Judge a request from a location, held by lists and networks, without an address."""
+        matching = self._rules.matching_location(location) & self._rules.matching_labels(labels)
+        verdict = self._rules.of(matching, location)
+        if isinstance(verdict, Program):
+            outcome = self._rules.for_route(verdict, self._rules.routes.find(request))
+            if not isinstance(outcome, Tally):
+                now = self._clock() if request.at is None else request.at
+                outcome = self._rules.run(verdict, outcome, request, now)
+            verdict = outcome
+        return verdict, replace(verdict.decision, location=_with_lists(location, labels))
+
+    def failed(self) -> tuple[Tally, Decision]:
+        """Return what holds where deciding failed: a block, unless the emergency switch is on."""
+        tally = self._rules.failure
+        try:
+            return self._enforced(None, tally, None)
+        except Exception:  # the clock may be what failed
+            return tally, tally.decision
+
+    def _enforced(
+        self, where: _Where, tally: Tally, request: Request | None
+    ) -> tuple[Tally, Decision]:
+        """Return a decision as it is enforced: as a warning, if the emergency switch is on."""
+        decision: Decision = tally.decision
+        if decision.action is Action.BLOCK and self._emergency is not None:
+            at = None if request is None else request.at
+            if self._emergency.is_on(self._clock()) if at is None else self._emergency.holds(at):
+                tally = self._rules.softened(decision)
+        return tally, self._decision(where, tally)
 
     def _where(self, address: Address | None) -> _Where:
         """Return an address's class; for one that carries another, the classes of both."""

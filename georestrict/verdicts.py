@@ -1,22 +1,33 @@
 """Verdicts: a policy, evaluated for whatever of an address it can tell apart.
 
-The rules that match where an address is from are a bit mask, bit ``i`` for ``policy.rules[i]``: of
-the address's location, and of the lists and networks that hold it. Both are found before the first
-request. A verdict is then the decision, or a short program where that depends on the path.
+Every rule, and every exception of one, is a condition with a bit of its own. Which conditions match
+where an address is from is a mask, found before the first request for each location, and for the
+lists and networks that hold it::
+
+    where from ─► mask ─┬─► Tally: the decision, whatever the request
+                        └─► Program ─ route ─┬─► Tally: the decision for this route
+                                             └─► Steps: what depends on time or sender
+
+A program is evaluated once for each route (``routes.py``). What is left for a request are the rules
+with dates, credentials or attributes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from georestrict._core import Tally
+from georestrict._core import Tally, parse_network
 from georestrict.decision import Code, Decision, Reason
-from georestrict.lists import Label, ListLabel, RuleLabel
+from georestrict.groups import continent_of
+from georestrict.lists import AsnLabel, Label, ListLabel, NetworksLabel
 from georestrict.location import Location, Status
-from georestrict.networks import ANONYMOUS
-from georestrict.paths import PathPatterns
-from georestrict.policy import Action, Fallback, Policy, Rule
+from georestrict.masks import Index, bits
+from georestrict.networks import ANONYMOUS, Confidence
+from georestrict.policy import Action, Fallback, Policy, Rule, Words
+from georestrict.request import Request
+from georestrict.routes import Route, Routes
+from georestrict.subdivisions import spellings
 
 
 class Verdicts:
@@ -24,99 +35,291 @@ class Verdicts:
 
     def __init__(self, policy: Policy, tallies: dict[Decision, Tally]) -> None:
         self._policy, self._tallies = policy, tallies
-        patterns = list(dict.fromkeys(path for rule in policy.rules for path in rule.paths))
-        self.paths = PathPatterns(patterns)  #: of all rules
-        self._masks = {
-            rule.name: sum(1 << patterns.index(path) for path in set(rule.paths))
-            for rule in policy.rules
+        self._conditions = policy.conditions
+        self._rules = {
+            at: words for at, words in enumerate(self._conditions) if isinstance(words, Rule)
         }
-        self._asking_lists = _masks_by(
-            (ListLabel(name), at) for at, rule in enumerate(policy.rules) for name in rule.lists
-        )
-        self._asking_networks = _masks_by(
-            (RuleLabel(rule.name), at) for at, rule in enumerate(policy.rules) if rule.networks
-        )
-        self._without_lists = _mask(at for at, rule in enumerate(policy.rules) if not rule.lists)
-        self._without_networks = _mask(
-            at for at, rule in enumerate(policy.rules) if not rule.networks
-        )
-        self.failure = self._enforced(Action.BLOCK, Reason.ERROR, None, Location())
-
-    def of(self, matching: int, location: Location) -> Verdict:
-        """Evaluate the policy: of the rules that match where from, the first one decides."""
-        steps: list[_Step] = []
-        for at, rule in enumerate(self._policy.rules):
-            if not matching >> at & 1:
-                continue
-            tally = self._enforced(rule.action, _reason(rule), rule, location)
-            if not rule.paths:
-                break
-            steps.append(_Step(self._masks[rule.name], rule.action is Action.BLOCK, tally))
-        else:
-            tally = self._without_rule(location)
-        return Program(tuple(steps), tally) if steps else tally
+        self._rule_bits = sum(1 << at for at in self._rules)
+        self.routes = Routes(self._conditions)
+        self._where = _Where(self._conditions)
+        self._known: dict[_Told, Tally] = {}
+        self.failure = self._tally(_Told(Location(), Reason.ERROR, Action.BLOCK))
+        self.preflight = self._tally(_Told(Location(), Reason.PREFLIGHT, Action.ALLOW))
 
     def matching_location(self, location: Location) -> int:
-        """Return the rules whose words about the location match, as a bit mask."""
-        rules = enumerate(self._policy.rules)
-        return _mask(at for at, rule in rules if _matches_location(rule, location))
+        """Return the conditions whose words about the location match."""
+        return self._where.location(location)
 
     def matching_labels(self, labels: frozenset[Label]) -> int:
-        """Return the rules whose words about lists and networks match, as a bit mask."""
-        by_lists, by_networks = self._without_lists, self._without_networks
-        for label in labels:
-            by_lists |= self._asking_lists.get(label, 0)
-            by_networks |= self._asking_networks.get(label, 0)
-        return by_lists & by_networks
+        """Return the conditions whose words about lists, networks and AS numbers match."""
+        return self._where.labels(labels)
 
-    def _without_rule(self, location: Location) -> Tally:
-        if location.status is Status.KNOWN:
-            return self._enforced(self._policy.default, Reason.DEFAULT, None, location)
-        action = self._policy.fallback[Fallback(location.status.value)]
-        return self._enforced(action, Reason(location.status.value), None, location)
+    def of(self, matching: int, location: Location) -> Verdict:
+        """Return the verdict for a location and the conditions that match where from."""
+        counted: tuple[str, ...] = ()
+        for at in bits(matching & self._rule_bits):
+            step = self._step(at, matching, None)
+            if step is None:
+                continue
+            if step.depends:
+                return Program(matching, location)
+            if step.rule.action is Action.COUNT:
+                counted = (*counted, step.rule.name)
+                continue
+            return self._decided(step.rule, step.rule.actions[0], location, counted)
+        return self._without_rule(location, counted)
 
-    def _enforced(
-        self, action: Action, reason: Reason, rule: Rule | None, location: Location
-    ) -> Tally:
-        dry_run = self._policy.dry_run
-        decision = Decision(
-            action=Action.ALLOW if dry_run else action,
-            reason=reason,
-            rule=rule.name if rule else None,
-            country=location.country,
-            code=None if action is Action.ALLOW else _code(reason, rule),
-            would=action if dry_run else None,
-            location=Location(country=location.country, status=location.status),
+    def for_route(self, program: Program, route: Route) -> Tally | Steps:
+        """Return what a program says to a route; found once, unless there are too many routes."""
+        outcome = program.outcomes.get(route.number)
+        if outcome is None:
+            outcome = self._evaluated(program, route)
+            if route.number is not None:
+                program.outcomes[route.number] = outcome
+        return outcome
+
+    def _evaluated(self, program: Program, route: Route) -> Tally | Steps:
+        steps: list[_Step] = []
+        counted: tuple[str, ...] = ()
+        candidates = program.matching & self._rule_bits & (route.strict | route.broad)
+        for at in bits(candidates):
+            step = self._step(at, program.matching, route)
+            if step is None:
+                continue
+            if not steps and not step.depends:
+                if step.rule.action is not Action.COUNT:
+                    action = step.rule.actions[0]
+                    return self._decided(step.rule, action, program.location, counted)
+                counted = (*counted, step.rule.name)
+                continue
+            steps.append(step)
+            if not step.depends and step.rule.action is not Action.COUNT:
+                break
+        if not steps:
+            return self._without_rule(program.location, counted)
+        return Steps(tuple(steps), counted)
+
+    def _step(self, at: int, matching: int, route: Route | None) -> _Step | None:
+        """Return what is left to ask of a rule that matches where from; None if it cannot match.
+
+        Without a route, what the request is for is left, too.
+        """
+        rule = self._rules[at]
+        strict = route is None or bool(route.strict >> at & 1)
+        broad = route is None or bool(route.broad >> at & 1)
+        if not any(broad if action is Action.BLOCK else strict for action in rule.actions):
+            return None
+        depends = rule.depends_on_time or bool(rule.credentials or rule.attributes)
+        depends = depends or (route is None and bool(self.routes.asking >> at & 1))
+        exceptions = []
+        for place, words in enumerate(rule.unless, at + 1):
+            if not matching >> place & 1 or (route is not None and not route.strict >> place & 1):
+                continue
+            asks = route is None and self.routes.asking >> place & 1
+            if not (asks or words.credentials or words.attributes):
+                return None
+            exceptions.append(words)
+            depends = True
+        return _Step(rule, strict, broad, tuple(exceptions), depends)
+
+    def run(self, program: Program, steps: Steps, request: Request, now: float) -> Tally:
+        """Return what decides about a request at a time, by what is left to ask of it."""
+        counted = steps.counted
+        for step in steps.steps:
+            rule = step.rule
+            action = rule.action_at(now)
+            if action is None or not (step.broad if action is Action.BLOCK else step.strict):
+                continue
+            if not self._sent_by(rule, request, now):
+                continue
+            if any(self._sent_by(words, request, now) for words in step.exceptions):
+                continue
+            if action is Action.COUNT:
+                counted = (*counted, rule.name)
+                continue
+            return self._decided(rule, action, program.location, counted)
+        return self._without_rule(program.location, counted)
+
+    def _sent_by(self, words: Words, request: Request, now: float) -> bool:
+        """Return whether words about who sends a request match."""
+        credentials = self._policy.credentials
+        if words.credentials and not any(
+            request.shows(credentials[name], now) for name in words.credentials
+        ):
+            return False
+        return all(request.says(attribute, values) for attribute, values in words.attributes)
+
+    def softened(self, decision: Decision) -> Tally:
+        """Return a block as the warning that the emergency switch makes of it."""
+        softened = replace(
+            decision,
+            action=Action.WARN,
+            would=Action.BLOCK,
+            emergency=True,
+            location=Location(country=decision.country, status=decision.location.status),
         )
-        return self._tallies.setdefault(decision, Tally(decision))
+        return self._tallies.setdefault(softened, Tally(softened))
+
+    def _decided(
+        self, rule: Rule, action: Action, location: Location, counted: tuple[str, ...]
+    ) -> Tally:
+        return self._tally(_Told(location, _reason(rule), action, rule, counted))
+
+    def _without_rule(self, location: Location, counted: tuple[str, ...]) -> Tally:
+        if location.status is Status.KNOWN:
+            told = _Told(location, Reason.DEFAULT, self._policy.default, counted=counted)
+        else:
+            case = location.status.value
+            action = self._policy.fallback[Fallback(case)]
+            told = _Told(location, Reason(case), action, counted=counted)
+        return self._tally(told)
+
+    def _tally(self, told: _Told) -> Tally:
+        tally = self._known.get(told)
+        if tally is None:
+            decision = told.decision(self._policy)
+            tally = self._tallies.setdefault(decision, Tally(decision))
+            self._known[told] = tally
+        return tally
 
 
-def _matches_location(rule: Rule, location: Location) -> bool:
-    if rule.countries and location.country not in rule.countries:
-        return False
-    return not rule.categories or any(
-        category in location.categories and location.categories[category].rank >= confidence.rank
-        for category, confidence in rule.categories
-    )
+class _Where:
+    """Which conditions match where an address is from, word by word."""
+
+    def __init__(self, conditions: tuple[Words, ...]) -> None:
+        self._countries = Index(words.countries for words in conditions)
+        self._subdivisions = Index(
+            [spelled for code in words.subdivisions for spelled in spellings(code)]
+            for words in conditions
+        )
+        self._continents = Index(words.continents for words in conditions)
+        self._categories = Index(words.categories for words in conditions)
+        self._lists = Index([ListLabel(name) for name in words.lists] for words in conditions)
+        self._networks = Index(
+            [NetworksLabel(words.networks)] if words.networks else [] for words in conditions
+        )
+        self._asns = Index([AsnLabel(number) for number in words.asns] for words in conditions)
+
+    def location(self, location: Location) -> int:
+        country = location.country
+        continent = continent_of(country) if country is not None else None
+        had = [
+            (category, least)
+            for category, confidence in location.categories.items()
+            for least in Confidence
+            if least.rank <= confidence.rank
+        ]
+        return (
+            self._countries.of((country,))
+            & self._subdivisions.of((location.subdivision,))
+            & self._continents.of((continent,))
+            & self._categories.of(had)
+        )
+
+    def labels(self, labels: frozenset[Label]) -> int:
+        return self._lists.of(labels) & self._networks.of(labels) & self._asns.of(labels)
 
 
-def _mask(places: Iterable[int]) -> int:
-    return sum(1 << at for at in places)
+@dataclass(slots=True)
+class Program:
+    """For a class whose decision depends on the request: the conditions that match where from."""
+
+    matching: int
+    location: Location
+    outcomes: dict[int | None, Tally | Steps] = field(default_factory=dict)  #: by route
 
 
-def _masks_by(pairs: Iterable[tuple[Label, int]]) -> dict[Label, int]:
-    masks: dict[Label, int] = {}
-    for label, at in pairs:
-        masks[label] = masks.get(label, 0) | 1 << at
-    return masks
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A rule that decides if it matches; ``exceptions`` are those that the sender could meet."""
+
+    rule: Rule
+    strict: bool
+    broad: bool
+    exceptions: tuple[Words, ...]
+    depends: bool  #: on what is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """For a program and a route: the rules to try in turn, and those that have counted before."""
+
+    steps: tuple[_Step, ...]
+    counted: tuple[str, ...]
+
+
+Verdict = Tally | Program
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What makes a decision of a policy what it is."""
+
+    location: Location
+    reason: Reason
+    action: Action
+    rule: Rule | None = None
+    counted: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        name = None if self.rule is None else self.rule.name  # unique, and a rule's hash is slow
+        return hash((self.location.country, self.location.status, self.action, name, self.counted))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Told)
+            and self.rule is other.rule
+            and self.action is other.action
+            and self.reason is other.reason
+            and self.counted == other.counted
+            and self.location.country == other.location.country
+            and self.location.status is other.location.status
+        )
+
+    def decision(self, policy: Policy) -> Decision:
+        """Return the decision, as the policy's mode has it."""
+        action, rule = self.action, self.rule
+        warns: datetime | None = None
+        blocks: datetime | None = None
+        if rule is not None and action is Action.WARN:
+            warns, blocks = rule.warn_from, rule.block_from
+        enforced = not policy.dry_run
+        return Decision(
+            action=action if enforced else Action.ALLOW,
+            reason=self.reason,
+            rule=None if rule is None else rule.name,
+            country=self.location.country,
+            code=None if action is Action.ALLOW else _code(self.reason, rule),
+            would=None if enforced else action,
+            response=rule.response if rule is not None and action is not Action.ALLOW else None,
+            warn_from=warns,
+            block_from=blocks,
+            counted=self.counted,
+            location=Location(country=self.location.country, status=self.location.status),
+        )
 
 
 def _reason(rule: Rule) -> Reason:
     if rule.categories:
         return Reason.CATEGORY
-    if rule.countries:
+    if _names_countries(rule):
         return Reason.COUNTRY
-    return Reason.NETWORK if rule.says_where else Reason.REQUEST
+    if rule.lists or rule.asns or (rule.networks and not _holds_all(rule.networks)):
+        return Reason.NETWORK
+    # everywhere, but for what is excepted
+    if any(_names_countries(words) for words in rule.unless):
+        return Reason.COUNTRY
+    return Reason.NETWORK if rule.networks else Reason.REQUEST
+
+
+def _names_countries(words: Words) -> bool:
+    return bool(words.countries or words.subdivisions or words.continents)
+
+
+def _holds_all(networks: tuple[str, ...]) -> bool:
+    """Return whether a family's whole address space is among some networks."""
+    whole = ((4, 0, (1 << 32) - 1), (6, 0, (1 << 128) - 1))
+    return any(parse_network(network) in whole for network in networks)
 
 
 def _code(reason: Reason, rule: Rule | None) -> Code:
@@ -130,36 +333,3 @@ def _code(reason: Reason, rule: Rule | None) -> Code:
         Reason.NO_DATA: Code.NO_LOCATION,
         Reason.ERROR: Code.NO_LOCATION,
     }.get(reason, Code.COUNTRY)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A rule that decides if the path matches."""
-
-    mask: int
-    broadly: bool
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """For a class whose decision depends on the path: the rules to try, then what stands."""
-
-    steps: tuple[_Step, ...]
-    otherwise: Tally
-
-    @property
-    def is_private(self) -> bool:
-        """Whether it is for addresses that are not globally reachable."""
-        status: Status = self.otherwise.decision.location.status
-        return status is Status.PRIVATE
-
-    def run(self, strict: int, broad: int) -> Tally:
-        """Return what decides for a path, by the masks of the patterns that it matches."""
-        for step in self.steps:
-            if step.mask & (broad if step.broadly else strict):
-                return step.tally
-        return self.otherwise
-
-
-Verdict = Tally | Program

@@ -8,8 +8,9 @@ from typing import Any
 
 from georestrict._core import WsgiGate
 from georestrict.address import UNIX_PEER
-from georestrict.guard import Guard, Request
+from georestrict.guard import Guard, Received
 from georestrict.policy import Action
+from georestrict.request import Request
 from georestrict.response import Response, blocked, warning
 
 Environ = dict[str, Any]
@@ -38,31 +39,34 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
 
     def guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Decide about one request, whatever it is."""
-        decision, client, path = self.judge(_request, environ)
+        decision, client, request, policy = self.judge(_request, environ)
         if decision.plain_allow:
             if self.annotate:
                 environ["georestrict"] = decision
             return self.app(environ, start_response)
         environ["georestrict"] = decision
-        self.observer.decided(decision, client, str(environ.get("REQUEST_METHOD", "GET")), path)
+        self.observer.decided(
+            decision, client, str(environ.get("REQUEST_METHOD", "GET")), request.path
+        )
         if decision.action is Action.ALLOW:  # a dry run
             return self.app(environ, start_response)
         if decision.action is Action.WARN:
-            header = warning(decision, self.engine.policy)
+            header = warning(decision, policy)
             return self.app(environ, _warning(start_response, *header))
         accept = environ.get("HTTP_ACCEPT")
-        response = blocked(
-            decision, self.engine.policy, accept if isinstance(accept, str) else None
-        )
+        response = blocked(decision, policy, accept if isinstance(accept, str) else None)
         return _refuse(environ, start_response, response)
 
 
-def _request(environ: Environ) -> Request:
+def _request(environ: Environ) -> Received:
     """Read what is decided on from an environ."""
     path, raw_path = _paths(environ)
     method = environ.get("REQUEST_METHOD", "GET")
     rewritten = "werkzeug.proxy_fix.orig" in environ
-    return Request(_peer(environ), _Headers(environ), path, raw_path, method, "http", rewritten)
+    headers = _Headers(environ)
+    return Received(
+        _peer(environ), rewritten, headers, Request(path, raw_path, method, "http", headers)
+    )
 
 
 def _peer(environ: Environ) -> str | None:

@@ -22,7 +22,8 @@ import pytest
 
 from georestrict import Database, Engine, asgi, wsgi
 from georestrict.address import Peer, SingleHeader, Strategy, TrustedHops, TrustedProxies
-from georestrict.paths import PathPatterns
+from georestrict.request import Request as Asked
+from georestrict.routes import Routes
 from georestrict.snapshot import Snapshot
 from tests.web import Request, environ_of, scope_of
 
@@ -198,19 +199,20 @@ def test_c3_every_store_that_requests_fill_is_bounded(tiny: Database) -> None:
     """By the number of classes, or by 1,024, never by what clients send."""
     engine = Engine(POLICY, database=tiny)
     snapshot: Snapshot = engine.snapshot
-    paths: PathPatterns = snapshot._rules.paths
+    routes: Routes = snapshot._rules.routes
     for number in range(5_000):
         for prefix in ("2002:{:x}:{:x}::{:x}", "2001:0:{:x}:{:x}::{:x}", "64:ff9b:{:x}:{:x}::{:x}"):
             address = prefix.format(number * 13 & 0xFFFF, number, number)
-            snapshot.judge(address, f"/{number}", f"/{number}".encode())
-            snapshot.judge("175.16.199.1", f"/admin/{number}", f"/admin/{number}".encode())
-    assert len(paths.routes) <= 1024
-    assert len(paths._numbers) <= 1024
+            snapshot.judge(address, Asked(f"/{number}", f"/{number}".encode()))
+            path = f"/admin/{number}"
+            snapshot.judge("175.16.199.1", Asked(path, path.encode()))
+    assert [len(kept) <= 1024 for kept in routes.kept.values()] == [True]
+    assert len(routes._numbers) == len(routes._routes) <= 1024
     classes = len(snapshot._lists.bases)
     carrying = sum(tiny.looked_through[base] for base in snapshot._lists.bases)
     pairs = carrying * (classes + 1)
     assert 0 < len(snapshot._pairs) <= pairs
-    tallies = len(engine._tallies)  # made before the first request, but for pairs
+    tallies = len(engine._tallies)
     assert tallies <= (len(snapshot.policy.rules) + 1) * (classes + pairs + 2)
     assert len(snapshot._decisions) <= classes * tallies
     assert max(len(snapshot._annotations), len(snapshot._by_path)) <= classes

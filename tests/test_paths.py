@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from georestrict import ConfigurationError, Policy
 from georestrict.paths import PathPatterns, checked_pattern, is_normal
+from georestrict.policy import Words
+from georestrict.request import Request
+from georestrict.routes import Routes
 
 #: As a server gives it: the path percent-decoded once, and the same as it was sent.
 Sent = tuple[str, bytes | None]
@@ -424,11 +427,11 @@ def test_a_hostile_path_against_many_stars_comes_to_an_end(pattern: str, path: s
 def test_threads_never_give_two_routes_the_same_number() -> None:
     """The switch between threads is forced at every line of the numbering."""
     for _ in range(12):
-        patterns = PathPatterns([f"/{number}/*" for number in range(8)])
+        routes = Routes([Words(paths=(f"/{number}/*",)) for number in range(8)])
         start = threading.Barrier(8)
 
         def number_them(
-            first: int, patterns: PathPatterns = patterns, start: threading.Barrier = start
+            first: int, routes: Routes = routes, start: threading.Barrier = start
         ) -> dict[str, int | None]:
             def switch(*_: object) -> object:
                 time.sleep(0)
@@ -438,7 +441,7 @@ def test_threads_never_give_two_routes_the_same_number() -> None:
             start.wait()
             paths = [f"/{(first + step) % 8}/x" for step in range(8)]
             try:
-                return {path: patterns.route(path, path.encode())[0] for path in paths}
+                return {path: routes.find(Request(path, path.encode())).number for path in paths}
             finally:
                 sys.settrace(None)
 

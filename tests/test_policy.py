@@ -169,7 +169,7 @@ def test_the_fallback_table(default: str, case: str, action: str) -> None:
 
 @pytest.mark.parametrize("default", ["allow", "block"])
 @pytest.mark.parametrize("case", list(Fallback))
-@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("action", [Action.ALLOW, Action.WARN, Action.BLOCK])
 def test_a_stated_fallback_replaces_only_its_own_case(
     default: str, case: Fallback, action: Action
 ) -> None:
@@ -204,7 +204,7 @@ def test_the_short_form(
 ) -> None:
     policy = Policy.short(**options)
     assert policy.default.value == default
-    assert {rule.action.value: set(rule.countries) for rule in policy.rules} == rules
+    assert {str(rule.action): set(rule.countries) for rule in policy.rules} == rules
     assert policy.fallback == Policy.from_mapping({"default": default}).fallback
 
 

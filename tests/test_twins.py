@@ -137,6 +137,7 @@ def scope(spread: random.Random) -> Any:
     host = peer(spread)
     return some(spread, {
         "type": pick(spread, *["http"] * 9, "websocket", "lifespan", Text("http")),
+        "method": pick(spread, "GET", "GET", "POST", "", Text("GET"), None),
         "client": pick(spread, *[(host, 1)] * 9, [host, 1], (host,), None),
         "server": pick(spread, ("127.0.0.1", 80), ("/run/app.sock", None), ["/x", None], ("x", None), None),
         "headers": headers if spread.random() < 0.8 else tuple(headers),
@@ -153,6 +154,7 @@ def environ(spread: random.Random) -> Any:
     )
     return some(spread, {
         "REMOTE_ADDR": peer(spread),
+        "REQUEST_METHOD": pick(spread, "GET", "GET", "POST", "", Text("GET"), None),
         "HTTP_X_FORWARDED_FOR": chain(spread),
         "HTTP_FORWARDED": forwarded(spread),
         "PATH_INFO": path,
@@ -199,7 +201,11 @@ def gate_of(core: ModuleType, face: str, database: Database, seed: int) -> tuple
                               for route in range(3)]] * 3)
         for number in range(pick(spread, count, count, count // 2))
     ]  # fmt: skip
-    routes = {path: spread.randrange(-1, 4) for path in PATHS if spread.random() < 0.8}
+    keys = pick(spread, [""], [""], ["GET", "websocket"], ["POST"])
+    routes = {
+        key: {path: spread.randrange(-1, 4) for path in PATHS if spread.random() < 0.8}
+        for key in keys
+    }
     passes = core.Passes(table, verdict_of, kinds, tallies, decisions, by_path, routes)
     gate = getattr(core, f"{face}Gate")()
     gate.open_gate(

@@ -72,3 +72,7 @@ class AsgiGate(Gate):
         if type(path) is not str or type(raw) is not bytes or not path.isascii():
             return None
         return path if path.encode() == raw else None
+
+    def _method(self, request: dict[str, Any]) -> Any:
+        kind = request["type"]
+        return request.get("method") if kind == "http" else kind

@@ -82,7 +82,8 @@ class Passes:
     The rest the slow way fills, as it meets requests. ``decisions`` has the decision of each class
     with its location (for annotating), and ``by_path`` for each class a list by route of ``(tally,
     decision)``, or None for what is not known or no plain allow; both may end early. ``routes``
-    has the route of each path that was seen lately, as it was sent.
+    has the route of each path that was seen lately, as it was sent: all under ``""`` or, where that
+    is missing, by the request's method, or ``websocket``.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Passes:
         tallies: Sequence[Tally | None],
         decisions: list[Any],
         by_path: list[list[tuple[Tally, Any] | None] | None],
-        routes: dict[str, int],
+        routes: dict[str, dict[str, int]],
     ) -> None:
         if verdict_of.typecode != "H" or len(verdict_of) != table.classes:
             raise ValueError("there must be a 16-bit verdict for each class")
@@ -174,7 +175,11 @@ class Gate:
         if kind != BY_PATH or number >= len(passes.by_path):
             return None
         path = self._path(request)
-        route = None if path is None else passes.routes.get(path)
+        routes = passes.routes.get("")
+        if routes is None:
+            method = self._method(request)
+            routes = passes.routes.get(method) if type(method) is str else None
+        route = None if path is None or routes is None else routes.get(path)
         known = passes.by_path[number]
         if route is None or known is None or not 0 <= route < len(known):
             return None
@@ -195,6 +200,10 @@ class Gate:
 
     def _path(self, request: dict[str, Any]) -> str | None:
         """Return the path, if it was sent just as the app sees it."""
+        raise NotImplementedError
+
+    def _method(self, request: dict[str, Any]) -> Any:
+        """Return the request's method, or ``websocket``."""
         raise NotImplementedError
 
     def _is_unix(self, request: dict[str, Any]) -> bool:

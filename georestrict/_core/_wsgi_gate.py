@@ -49,3 +49,6 @@ class WsgiGate(Gate):
         if not path.isascii() or not sent.isascii() or not sent.startswith(path):
             return None
         return path if sent[len(path) : len(path) + 1] in ("", "?") else None
+
+    def _method(self, request: dict[str, Any]) -> Any:
+        return request.get("REQUEST_METHOD")

@@ -134,4 +134,7 @@ cdef class AsgiGate(Gate):
         length = PyUnicode_GET_LENGTH(path)
         if PyBytes_GET_SIZE(raw) != length or memcmp(_text_of(path), PyBytes_AS_STRING(raw), length) != 0:
             return False
-        return _known(passes, number, path, out)
+        if passes.all_routes is not None:
+            return _known(passes, number, None, path, out)
+        kind = _item(request, "type")
+        return _known(passes, number, _item(request, "method") if kind == "http" else kind, path, out)

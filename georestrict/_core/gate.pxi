@@ -68,6 +68,7 @@ cdef class Passes:
     cdef list decisions
     cdef list by_path
     cdef dict routes
+    cdef dict all_routes
 
     def __cinit__(
         self, Table table not None, verdict_of, bytes kinds not None, tallies, list decisions not None,
@@ -89,6 +90,7 @@ cdef class Passes:
         self.decisions = decisions
         self.by_path = by_path
         self.routes = routes
+        self.all_routes = routes.get("")
 
 
 cdef struct Pass:
@@ -208,11 +210,21 @@ cdef class Gate:
         return False
 
 
-cdef inline bint _known(Passes passes, uint32_t number, object path, Pass *out) except -1:
-    """Find what the slow way remembered for a class and a path."""
-    cdef PyObject *route = PyDict_GetItem(passes.routes, path)
+cdef inline bint _known(Passes passes, uint32_t number, object method, object path, Pass *out) except -1:
+    """Find what the slow way remembered for a class, a method and a path."""
+    cdef PyObject *routes
+    cdef PyObject *route
     cdef PyObject *pair
     cdef Py_ssize_t place
+    if passes.all_routes is not None:
+        route = PyDict_GetItem(passes.all_routes, path)
+    else:
+        if not PyUnicode_CheckExact(method):
+            return False
+        routes = PyDict_GetItem(passes.routes, method)
+        if routes == NULL or not PyDict_CheckExact(<object>routes):
+            return False
+        route = PyDict_GetItem(<object>routes, path)
     if route == NULL or number >= PyList_GET_SIZE(passes.by_path):
         return False
     place = <object>route

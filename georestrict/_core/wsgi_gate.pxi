@@ -46,4 +46,5 @@ cdef class WsgiGate(Gate):
             return False
         if PyUnicode_GET_LENGTH(sent) > length and _text_of(sent)[length] != 63:  # the query's "?"
             return False
-        return _known(passes, number, path, out)
+        method = None if passes.all_routes is not None else _item(request, "REQUEST_METHOD")
+        return _known(passes, number, method, path, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +26,6 @@ def checked_forms(tables: Any, key: str) -> dict[str, ResponseForm]:
     for name, entry in tables.items():
         place = f"{key}.{checks.name(name, key)}"
         checks.table(entry, place, ("type",))
-        assert isinstance(entry, Mapping)
         kind = checks.word(entry.get("type", name), f"{place}.type", BUILT_IN)
         forms[name] = ResponseForm(type=kind)
     return forms

@@ -34,6 +34,9 @@ from georestrict._core import (
     UNKNOWN,
 )
 from georestrict.paths import PathPatterns, checked_pattern, is_normal
+from georestrict.policy import Words
+from georestrict.request import Request
+from georestrict.routes import Routes
 
 TRUSTED = ("10.0.0.0/8", "fd00::/8")
 NETWORKS = [ip_network(text) for text in TRUSTED]
@@ -541,8 +544,12 @@ def _ask_path(rest: bytes) -> None:
     found = PathPatterns(patterns)
     strict, broad = found.match(path, raw)
     assert strict & ~broad == 0
-    assert found.route(path, raw) == (0, (strict, broad))
-    assert found.routes in ({}, {path: 0})
+    routes = Routes([Words(paths=tuple(patterns))])
+    asked = Request(path, raw)
+    first = routes.find(asked)
+    assert (first.number, first.strict, first.broad) == (0, strict > 0, broad > 0)
+    assert routes.find(asked) == first
+    assert routes.kept in ({"": {}}, {"": {path: 0}})
     normal = is_normal(path, raw)
     for number, pattern in enumerate(patterns[:2] + patterns[4:]):
         bit = 1 << (number if number < 2 else number + 2)

@@ -1,0 +1,103 @@
+"""Requests: what rules may ask of one, besides where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping
+
+from georestrict.policy import Credential
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Request:
+    """What is asked of a request. What costs something is found when a rule asks, and once.
+
+    ``path`` is what the app sees, percent-decoded; ``raw_path`` the same as it was sent, where the
+    server tells. ``host`` is None where the headers say it. ``attributes`` is called when a rule
+    asks what the app knows of the request. ``at`` is the time to judge by, in seconds since the
+    epoch, instead of now.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_digests",
+        "at",
+        "headers",
+        "host",
+        "method",
+        "path",
+        "protocol",
+        "raw_path",
+        "tell",
+    )
+
+    def __init__(
+        self,
+        path: str = "/",
+        raw_path: bytes | None = None,
+        method: str = "GET",
+        protocol: str = "http",
+        headers: Headers = (),
+        host: str | None = None,
+        attributes: Callable[[], Mapping[str, str] | None] | None = None,
+        at: float | None = None,
+    ) -> None:
+        self.path, self.raw_path, self.method, self.protocol = path, raw_path, method, protocol
+        self.headers, self.host, self.tell, self.at = headers, host, attributes, at
+        self._attributes: Mapping[str, str] | None = None
+        self._digests: dict[str, str] | None = None
+
+    def header(self, name: str) -> bytes | None:
+        """Return the value of a header field; several lines are joined, as WSGI does."""
+        wanted = name.encode()
+        values = [value for key, value in self.headers if key.lower() == wanted]
+        return b",".join(values) if values else None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that the request says it is for, without ports: one, unless it is malformed."""
+        if self.host is not None:
+            return (normalised_host(self.host),) if self.host else ()
+        values = (value for key, value in self.headers if key.lower() == b"host")
+        return tuple(dict.fromkeys(normalised_host(value.decode("latin-1")) for value in values))
+
+    def says(self, attribute: str, values: frozenset[str]) -> bool:
+        """Return whether the app says one of some values of the request.
+
+        Raises:
+            TypeError: if what the app returns is no mapping.
+        """
+        if self._attributes is None:
+            told = self.tell() if self.tell is not None else None
+            if told is not None and not isinstance(told, Mapping):
+                raise TypeError(f"attributes returned {told!r}, must be a mapping")
+            self._attributes = told or {}
+        value = self._attributes.get(attribute)
+        return isinstance(value, str) and value in values
+
+    def shows(self, credential: Credential, now: float) -> bool:
+        """Return whether the request shows a credential that holds at a time.
+
+        All its sums are compared, each in constant time.
+        """
+        if credential.until is not None and now >= credential.until.timestamp():
+            return False
+        if self._digests is None:
+            self._digests = {}
+        digest = self._digests.get(credential.header)
+        if digest is None:
+            value = self.header(credential.header)
+            digest = "" if value is None else hashlib.sha256(value).hexdigest()
+            self._digests[credential.header] = digest
+        equal = [hmac.compare_digest(digest, wanted) for wanted in credential.sha256]
+        return any(equal)
+
+
+def normalised_host(host: str) -> str:
+    """Return a host in lower case, without port and without the dot of the root."""
+    name, colon, port = host.strip().lower().rpartition(":")
+    if colon and not port.strip("0123456789") and "]" not in port:
+        host = name
+    return host.strip().lower().removesuffix(".")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,11 +23,11 @@ _LONGEST = 1024  # bytes that are read of it
 
 
 class Emergency:
-    """The switch; ``path`` None is one that is never on."""
+    """The switch; ``path`` None is one that is never on. ``moment`` is a steady clock."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._next_look = 0.0
+    def __init__(self, path: Path | None, moment: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._moment = path, moment
+        self._next_look = -math.inf
         self._seen: tuple[int, int, int] | None = None  # of which file …
         self._until = -math.inf  # … until when it holds
         self._was_on = False
@@ -44,7 +45,7 @@ class Emergency:
         """Return whether blocks are warnings at a time, by the file as it is now."""
         if self._path is None:
             return False
-        moment = time.monotonic()
+        moment = self._moment()
         if moment >= self._next_look:
             self._next_look = moment + _LOOK_SECONDS
             self._look(self._path)

@@ -181,8 +181,16 @@ def header_name(value: Any, key: str) -> str:
 
 
 def digests(value: Any, key: str) -> tuple[str, ...]:
-    """Return SHA-256 sums in hexadecimal."""
-    return _each(value, key, "9f86d081…", _digest)
+    """Return SHA-256 sums in hexadecimal; errors do not show what may be the secret itself."""
+    if isinstance(value, str):
+        fail(key, "is text, must be an array of SHA-256 sums")
+    sums = []
+    for place, text in enumerate(listed(value, key, "9f86d081…"), 1):
+        digest = text.lower() if isinstance(text, str) else ""
+        if not _SHA256.fullmatch(digest):
+            fail(f"{key}[{place}]", "is not a SHA-256 sum: write its 64 hexadecimal digits")
+        sums.append(digest)
+    return tuple(sums)
 
 
 def instant(value: Any, key: str) -> datetime:
@@ -248,13 +256,6 @@ def _protocol(text: str) -> str:
     if text not in PROTOCOLS:
         raise ValueError(f"is not a protocol: write one of {', '.join(PROTOCOLS)}")
     return text
-
-
-def _digest(text: str) -> str:
-    digest = text.lower()
-    if not _SHA256.fullmatch(digest):
-        raise ValueError("is not a SHA-256 sum: write its 64 hexadecimal digits")
-    return digest
 
 
 def _category(text: str) -> tuple[Category, Confidence]:

@@ -1,0 +1,33 @@
+"""The refusal that a gRPC client understands: a status in the header, and no body."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+PERMISSION_DENIED, UNAVAILABLE = 7, 14  # google.rpc.Code
+
+# What a client says, and what it is answered in: the longest that fits.
+_TYPES = {
+    "application/grpc-web-text": "application/grpc-web-text+proto",
+    "application/grpc-web": "application/grpc-web+proto",
+    "application/grpc": "application/grpc",
+}
+# Of printable ASCII only the percent sign is encoded ("gRPC over HTTP2", Percent-Byte-Unencoded).
+_PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if code != ord("%"))
+
+
+def answered_in(method: str, content_type: str) -> str | None:
+    """Return the type of a gRPC answer; None if this is no gRPC request, which are all POSTs."""
+    if method != "POST":
+        return None
+    given = content_type.lower()
+    return next((answer for asked, answer in _TYPES.items() if _is(given, asked)), None)
+
+
+def headers(status: int, message: str) -> tuple[tuple[str, str], ...]:
+    """Return the trailers, which stand in the header where there is nothing else to say."""
+    return ("grpc-status", str(status)), ("grpc-message", quote(message, safe=_PLAIN))
+
+
+def _is(given: str, asked: str) -> bool:
+    return given.startswith(asked) and given[len(asked) :][:1] in ("", "+", ";", " ")

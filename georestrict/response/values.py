@@ -1,0 +1,73 @@
+"""The response as a value, and the responses that an app makes itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+Headers = tuple[tuple[str, str], ...]
+
+#: Whatever a response says, it is kept by nobody and taken for nothing else.
+FIXED: Headers = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
+
+# Of an app's own response: what we say ourselves, what would let it be kept or tell clients apart,
+# and what belongs to the connection (RFC 9110 §7.6.1).
+_TAKEN_OUT = frozenset(
+    {
+        "cache-control",
+        "cdn-cache-control",
+        "connection",
+        "content-length",
+        "etag",
+        "expires",
+        "keep-alive",
+        "last-modified",
+        "proxy-connection",
+        "set-cookie",
+        "surrogate-control",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-content-type-options",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A complete response: status, headers in order, body."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    request_id: str | None = None  #: what a client can quote; the log line has it, too
+
+
+def completed(given: Any, extra: Headers = (), vary: str | None = None) -> Response:
+    """Return an app's own response with what every refusal has, and without what none may have.
+
+    ``extra`` headers replace the response's own; ``vary`` is a name more that it depends on.
+
+    Raises:
+        TypeError: if it is no Response, or a part of it is something else than it should be.
+        ValueError: if it could not be sent: its status has no body, a header breaks the line.
+    """
+    if not isinstance(given, Response):
+        raise TypeError(f"it is {given!r}, must be a georestrict.response.Response")
+    if not isinstance(given.status, int) or not isinstance(given.body, bytes):
+        raise TypeError(f"status is {given.status!r}, body {type(given.body)}, must be int, bytes")
+    if not 200 <= given.status <= 599 or given.status in (204, 205, 304):
+        raise ValueError(f"status is {given.status}, must be one that has a body, 200 to 599")
+    taken_out = _TAKEN_OUT | {name for name, _ in extra}
+    headers = []
+    for name, value in given.headers:
+        for text in (name, value):
+            if not text.encode("latin-1").decode("latin-1").isprintable() or text != text.strip():
+                raise ValueError(f"header {name!r}: {value!r} cannot be sent")
+        if name.lower() not in taken_out:
+            headers.append((name.lower(), value))
+    if vary is not None:
+        headers.append(("vary", vary))
+    length = ("content-length", str(len(given.body)))
+    return replace(given, headers=(*headers, length, *FIXED, *extra))

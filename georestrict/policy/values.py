@@ -260,8 +260,10 @@ class Policy:
                     checks.name(name, tables)
                 _set(self, tables, MappingProxyType(dict(getattr(self, tables))))
             _set(self, "rules", tuple(self.rules))
+            _set(self, "tests", tuple(self.tests))
             self._check_rules()
             self._check_responses()
+            self._check_tests()
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.place}: {error}") from None
 
@@ -312,6 +314,24 @@ class Policy:
                 close = get_close_matches(str(name), known, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"add [responses.{name}]"
                 checks.fail(key, f"response {name!r} is not defined: {hint}")
+
+    def _check_tests(self) -> None:
+        """Check that what the cases name is defined, so that none can pass by a slip of the pen."""
+        kinds = (
+            ("lists", "list", self.lists),
+            ("credentials", "credential", self.credentials),
+            ("rule", "rule", [rule.name for rule in self.rules]),
+        )
+        for number, case in enumerate(self.tests, 1):
+            for key, kind, defined in kinds:
+                given = getattr(case, key)
+                for name in (given,) if isinstance(given, str) else given or ():
+                    if name not in defined:
+                        close = get_close_matches(name, defined, n=1)
+                        hint = f"did you mean {close[0]!r}?" if close else "define it, or remove it"
+                        checks.fail(
+                            f"tests[{number}].{key}", f"{kind} {name!r} is not defined: {hint}"
+                        )
 
 
 _DEFAULTS = ("allow", "block")

@@ -18,13 +18,31 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: if it cannot be read, is not UTF-8, or is not TOML.
     """
-    data = read_bytes(path)
+    return parsed_toml(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a TOML file.
+
+    Raises:
+        ConfigurationError: if it cannot be read, or is not UTF-8.
+    """
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"{path}: not valid TOML: not UTF-8 text at byte {error.start}; save it as UTF-8"
         ) from error
+
+
+def parsed_toml(text: str, path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file of which the text is known.
+
+    Raises:
+        ConfigurationError: if it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}; correct that place") from error
     except RecursionError as error:

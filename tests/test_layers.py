@@ -14,6 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "version": set(),
     "errors": set(),
     "tomlfile": {"errors"},
+    "tomllines": set(),
     "_core": set(),
     "countries": set(),
     "groups": set(),
@@ -33,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "subdivisions": {"countries"},
     "policy": {
         "errors", "_core", "countries", "groups", "networks", "paths", "subdivisions", "tomlfile",
+        "tomllines",
     },
     "decision": {"location", "policy"},
     "lists": {

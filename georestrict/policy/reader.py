@@ -9,10 +9,12 @@ from typing import Any
 from georestrict.errors import ConfigurationError
 from georestrict.policy import checks
 from georestrict.policy.cases import checked_cases
+from georestrict.policy.places import line_of, walked
 from georestrict.policy.responses import checked_forms
 from georestrict.policy.values import Credential, ListFile, Policy, Rule
 from georestrict.policy.words import CHECKS
-from georestrict.tomlfile import read_toml
+from georestrict.tomlfile import parsed_toml, read_text
+from georestrict.tomllines import lines
 
 POLICY_KEYS = (
     "default",
@@ -36,7 +38,15 @@ MODES = ("enforce", "dry-run")
 
 def from_file(path: Path) -> Policy:
     """Read a TOML file; paths in it are relative to its folder."""
-    return from_mapping(read_toml(path), str(path), path.parent)
+    text = read_text(path)
+    document = parsed_toml(text, path)
+    try:
+        return from_mapping(document, str(path), path.parent)
+    except ConfigurationError as error:
+        message = str(error).removeprefix(f"{path}: ")
+        line = line_of(walked(message, document)[0], lines(text))
+        place = path if line is None else f"{path}:{line}"
+        raise ConfigurationError(f"{place}: {message}") from None
 
 
 def from_mapping(document: Mapping[str, Any], place: str, folder: Path) -> Policy:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from inspect import isawaitable
 from typing import Any
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
-from georestrict.guard import Guard, Received
+from georestrict.guard import Change, Guard, Judgement, Received
+from georestrict.observe import logger
 from georestrict.policy import Action
 from georestrict.request import Request
-from georestrict.response import WARNING_HEADER, Response, blocked, warning
+from georestrict.response import Caller, Response
+from georestrict.response.caller import HEADERS
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -19,7 +22,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _POLICY_VIOLATION = 1008  # WebSocket close code, RFC 6455 §7.4.1
-_WARNING_NAME = WARNING_HEADER.lower().encode()
+_ASKED = {name.encode(): field for name, field in HEADERS.items()}
+_LENGTHS = frozenset(map(len, _ASKED))
+_WITH_HEADERS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
 class GeoRestrictMiddleware(Guard, AsgiGate):
@@ -33,6 +38,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
     """
 
     app: App
+    awaits = True
 
     def ready(self) -> None:
         """Open the gate: a plainly allowed request is let through by the compiled core.
@@ -41,7 +47,8 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         coroutine function. Servers that ask what ``__call__`` is (uvicorn) look at the instance, so
         there it is one.
         """
-        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, self.way_in)
+        way_in = None if self.guard_caches else self.way_in
+        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, way_in)
         self.__dict__["__call__"] = self.guarded
 
     async def guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,21 +61,76 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
                 )
             await self.app(scope, receive, send)
             return
-        decision, client, request, policy = self.judge(_request, scope)
-        if decision.plain_allow:
-            if self.annotate:
-                scope["georestrict"] = decision
-            await self.app(scope, receive, send)
+        judgement = self.judge(_request, scope)
+        decision = judgement.decision
+        if self.annotate or not decision.plain_allow:
+            scope["georestrict"] = decision
+        if not decision.plain_allow:
+            await self._announce(judgement, scope)
+        if decision.action is Action.BLOCK:
+            await self._refuse(judgement, scope, receive, send)
             return
-        scope["georestrict"] = decision
-        self.observer.decided(decision, client, str(scope.get("method", "WEBSOCKET")), request.path)
-        if decision.action is Action.ALLOW:  # a dry run
-            await self.app(scope, receive, send)
-        elif decision.action is Action.WARN:
-            await self.app(scope, receive, _warning(send, *warning(decision, policy)))
-        else:
-            response = blocked(decision, policy, _accept(scope))
-            await _refuse(scope, receive, send, response)
+        if not decision.plain_allow:
+            self._log(judgement, scope)
+        change = self.change(judgement, cached=kind == "http")
+        await self.app(scope, receive, send if change is None else _changing(send, change))
+
+    async def _announce(self, judgement: Judgement, scope: Scope) -> None:
+        """Tell the app of a decision; a defect there does not touch the request."""
+        if self.on_decision is None:
+            return
+        try:
+            told = self.on_decision(judgement.decision, self.account(scope))
+            if isawaitable(told):
+                await told
+        except Exception:
+            logger.exception("on_decision failed; the request goes on")
+
+    async def _refuse(
+        self, judgement: Judgement, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Send a response without reading the request; refuse a WebSocket before it is accepted."""
+        prefix = "http"
+        if scope["type"] == "websocket":
+            if "websocket.http.response" not in (scope.get("extensions") or {}):
+                self._log(judgement, scope)
+                if await _is_connecting(receive):
+                    await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+                return
+            prefix = "websocket.http"
+        response = await self._response(judgement, scope)
+        self._log(judgement, scope, response)
+        if prefix != "http" and not await _is_connecting(receive):
+            return
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
+        ]
+        await send(
+            {"type": f"{prefix}.response.start", "status": response.status, "headers": headers}
+        )
+        body = b"" if scope.get("method") == "HEAD" else response.body
+        await send({"type": f"{prefix}.response.body", "body": body, "more_body": False})
+
+    async def _response(self, judgement: Judgement, scope: Scope) -> Response:
+        """Return what a blocked client receives: the app's own response, or a shipped one."""
+        caller = _caller(scope)
+        hook = self.own_response(judgement)
+        if hook is not None:
+            try:
+                given = hook(judgement.decision, scope)
+                return self.finished(await given if isawaitable(given) else given, caller)
+            except Exception:
+                logger.exception("the app's own response failed; the json form is sent")
+        return self.shipped(judgement, caller)
+
+    def _log(self, judgement: Judgement, scope: Scope, response: Response | None = None) -> None:
+        self.observer.decided(
+            judgement.decision,
+            judgement.client,
+            str(scope.get("method", "WEBSOCKET")),
+            judgement.request.path,
+            None if response is None else response.request_id,
+        )
 
 
 def _request(scope: Scope) -> Received:
@@ -127,49 +189,40 @@ def _paths(scope: Scope) -> tuple[str, bytes | None]:
     return (path[len(root) :] if path.startswith(root + "/") else path), raw_path
 
 
-def _accept(scope: Scope) -> str | None:
-    """The request's ``Accept``; None as well where the server's headers are malformed."""
+def _caller(scope: Scope) -> Caller:
+    """Read what a refusal depends on; nothing where the server's scope is malformed."""
+    found: dict[str, str] = {}
     try:
-        headers = scope.get("headers") or ()
-        values = [value for name, value in headers if len(name) == 6 and name.lower() == b"accept"]
-        return b",".join(values).decode("latin-1") if values else None
+        for name, value in scope.get("headers") or ():
+            if len(name) in _LENGTHS:
+                field = _ASKED.get(name.lower())
+                if field is not None:
+                    text = value.decode("latin-1")
+                    found[field] = f"{found[field]},{text}" if field in found else text
+        path, root = str(scope["path"]), str(scope.get("root_path") or "")
+        paths = (path, root + path) if root else (path,)
+        return Caller(str(scope.get("method", "GET")), paths, **found)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return None
+        return Caller()
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
-    """Send a response without reading the request; refuse a WebSocket before it is accepted."""
-    prefix = "http"
-    if scope["type"] == "websocket":
-        message = await receive()
-        if message["type"] != "websocket.connect":
-            return
-        if "websocket.http.response" not in (scope.get("extensions") or {}):
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
-            return
-        prefix = "websocket.http"
-    headers = [(name.encode(), value.encode()) for name, value in response.headers]
-    await send({"type": f"{prefix}.response.start", "status": response.status, "headers": headers})
-    body = b"" if scope.get("method") == "HEAD" else response.body
-    await send({"type": f"{prefix}.response.body", "body": body, "more_body": False})
+async def _is_connecting(receive: Receive) -> bool:
+    return bool((await receive())["type"] == "websocket.connect")
 
 
-def _warning(send: Send, name: str, value: str) -> Send:
-    """Add the warning header to the app's response; a header of that name is only ever ours."""
-    header = (name.lower().encode(), value.encode())
+def _changing(send: Send, change: Change) -> Send:
+    """Change the headers of the app's response on their way."""
 
-    async def warned(message: Message) -> None:
-        if message["type"] in (
-            "http.response.start",
-            "websocket.accept",
-            "websocket.http.response.start",
-        ):
-            others = [
-                pair
-                for pair in message.get("headers") or ()
-                if bytes(pair[0]).lower() != _WARNING_NAME
+    async def changed(message: Message) -> None:
+        if message["type"] in _WITH_HEADERS:
+            given = [
+                (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
+                for name, value in message.get("headers") or ()
             ]
-            message = {**message, "headers": [*others, header]}
+            headers = [
+                (name.encode("latin-1"), value.encode("latin-1")) for name, value in change(given)
+            ]
+            message = {**message, "headers": headers}
         await send(message)
 
-    return warned
+    return changed

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from georestrict.address import (
     FAILED,
@@ -20,8 +21,24 @@ from georestrict.decision import Decision
 from georestrict.engine import Engine
 from georestrict.errors import ConfigurationError
 from georestrict.observe import Observer, logger
-from georestrict.policy import Policy
+from georestrict.policy import Action, Policy
+from georestrict.policy.responses import ResponseType
 from georestrict.request import Request
+from georestrict.response import (
+    Caller,
+    Response,
+    blocked,
+    checked_origins,
+    completed,
+    form_of,
+    is_preflight,
+    kept_from_shared_caches,
+    readable,
+    warned,
+    warnings,
+)
+
+Change = Callable[[Iterable[tuple[str, str]]], list[tuple[str, str]]]
 
 
 class Received(NamedTuple):
@@ -59,11 +76,24 @@ class Guard:
         annotate: leave the decision in the scope or environ, under ``georestrict``, for plainly
             allowed requests, too.
         block, warn, allow: the short form of a policy: country codes.
+        responses: the app's own responses, by the name of their form in the policy (its type is
+            ``"app"``): called with the decision and the scope or environ, return a ``Response``.
+        on_decision: called once for each decision that is not a plain allow, with the decision and
+            the account that ``identify`` names. Should it fail, the log says so, and the request
+            goes on.
+        cors_origins: origins such as ``https://app.example.com`` whose browser apps may read what
+            they are told.
+        pass_preflights: let CORS preflights through to the app. What they ask for is then blocked.
+        guard_caches: keep the app's responses out of shared caches, which would serve them to
+            everybody. Every request then goes the slow way.
 
     Raises:
         ConfigurationError: if the options contradict each other, or the policy is wrong.
         DatabaseError: if the database cannot be used.
     """
+
+    #: Whether hooks may be coroutine functions.
+    awaits: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -79,12 +109,23 @@ class Guard:
         block: Sequence[str] = (),
         warn: Sequence[str] = (),
         allow: Sequence[str] = (),
+        responses: Mapping[str, Callable[[Decision, Any], Any]] | None = None,
+        on_decision: Callable[[Decision, str | None], Any] | None = None,
+        cors_origins: Iterable[str] = (),
+        pass_preflights: bool = False,
+        guard_caches: bool = False,
     ) -> None:
-        for name, hook in (("app", app), ("identify", identify), ("attributes", attributes)):
+        hooks = {"identify": identify, "attributes": attributes, "on_decision": on_decision}
+        for name, hook in (("app", app), *hooks.items()):
             if not callable(hook) and (hook is not None or name == "app"):
                 raise ConfigurationError(f"options: {name} is {hook!r}, must be callable")
-        if not isinstance(annotate, bool):
-            raise ConfigurationError(f"options: annotate is {annotate!r}, must be True or False")
+        for name, flag in (
+            ("annotate", annotate),
+            ("pass_preflights", pass_preflights),
+            ("guard_caches", guard_caches),
+        ):
+            if not isinstance(flag, bool):
+                raise ConfigurationError(f"options: {name} is {flag!r}, must be True or False")
         self.app = app
         self.engine = Engine.from_options(
             policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
@@ -92,6 +133,16 @@ class Guard:
         self.client = checked_strategy(client)
         self.way_in = way_of(self.client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
+        self.on_decision = on_decision
+        self.cors_origins = checked_origins(cors_origins)
+        self.pass_preflights, self.guard_caches = pass_preflights, guard_caches
+        self.responses = self._checked_responses(responses)
+        for name, hook in (("on_decision", on_decision), *self.responses.items()):
+            if iscoroutinefunction(hook) and not self.awaits:
+                raise ConfigurationError(
+                    f"options: {name} is a coroutine function, which WSGI cannot await; "
+                    "give a plain one"
+                )
         self.observer = Observer(self.client)
         self.ready()
 
@@ -114,6 +165,12 @@ class Guard:
             if self.attributes is not None:
                 request.tell = partial(self.attributes, where)
             tally, decision = snapshot.judge(client.address, request)
+            if (
+                self.pass_preflights
+                and decision.action is Action.BLOCK
+                and is_preflight(request.method, received.headers)
+            ):
+                tally, decision = snapshot.preflight, snapshot.preflight.decision
         except Exception:
             logger.exception("deciding failed; the request is refused")
             tally, decision = snapshot.failed()
@@ -121,3 +178,78 @@ class Guard:
         if client.address is None:
             self.observer.unresolved(client)
         return Judgement(decision, client, request, snapshot.policy)
+
+    def own_response(self, judgement: Judgement) -> Callable[[Decision, Any], Any] | None:
+        """Return the app's callable that makes the response, if the policy's form is its own."""
+        decision, policy = judgement.decision, judgement.policy
+        if form_of(decision, policy).type is not ResponseType.APP:
+            return None
+        name = decision.response or policy.response
+        hook = self.responses.get(name or "")
+        if hook is None:  # a policy that came with a reload
+            self.observer.once(f"response {name}", f"{_missing(name)}; the json form is sent")
+        return hook
+
+    def finished(self, given: Any, caller: Caller) -> Response:
+        """Return an app's own response with what every refusal has.
+
+        Raises:
+            TypeError, ValueError: if it is none, or cannot be sent.
+        """
+        vary = "Origin" if self.cors_origins else None
+        found = readable(caller.origin) if caller.origin in self.cors_origins else ()
+        return completed(given, found, vary)
+
+    def shipped(self, judgement: Judgement, caller: Caller) -> Response:
+        """Return the response of a block that the policy's form describes."""
+        return blocked(judgement.decision, judgement.policy, caller, self.cors_origins)
+
+    def account(self, where: Any) -> str | None:
+        """Return the account of a scope or environ, if the app can tell."""
+        return None if self.identify is None else self.identify(where)
+
+    def change(self, judgement: Judgement, *, cached: bool = True) -> Change | None:
+        """Return what is done to the headers of the app's response; None if they stay as they are.
+
+        ``cached`` is whether such a response could be kept by a cache.
+        """
+        decision = judgement.decision
+        ours = warnings(decision, judgement.policy) if decision.action is Action.WARN else ()
+        if not ours:
+            return kept_from_shared_caches if self.guard_caches and cached else None
+        told = partial(warned, ours=ours, exposed=bool(self.cors_origins))
+        if not self.guard_caches or not cached:
+            return told
+        return lambda headers: kept_from_shared_caches(told(headers))
+
+    def _checked_responses(self, given: Any) -> Mapping[str, Callable[[Decision, Any], Any]]:
+        """Check that the policy's forms and the app's callables are the same."""
+        given = {} if given is None else given
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(
+                f"options: responses is {given!r}, must map names of the policy's responses to "
+                "callables"
+            )
+        forms = self.engine.policy.responses
+        wanted = [name for name, form in forms.items() if form.type is ResponseType.APP]
+        for name in wanted:
+            if name not in given:
+                raise ConfigurationError(f"options: {_missing(name)}")
+        for name, hook in given.items():
+            if name not in wanted:
+                raise ConfigurationError(
+                    f"options: responses[{name!r}]: the policy has no [responses.{name}] with "
+                    'type = "app"; add it, or remove this one'
+                )
+            if not callable(hook):
+                raise ConfigurationError(
+                    f"options: responses[{name!r}] is {hook!r}, must be callable"
+                )
+        return dict(given)
+
+
+def _missing(name: str | None) -> str:
+    return (
+        f'the policy has [responses.{name}] with type = "app", and no callable; give the '
+        f"middleware responses={{{name!r}: …}}"
+    )

@@ -70,12 +70,19 @@ class Observer:
         self._diagnosis: Diagnosis | None = Diagnosis(client)
         self._requests = 0
 
-    def decided(self, decision: Decision, client: ClientAddress, method: str, path: str) -> None:
-        """Log a decision that is not a plain allow."""
+    def decided(
+        self,
+        decision: Decision,
+        client: ClientAddress,
+        method: str,
+        path: str,
+        request_id: str | None = None,
+    ) -> None:
+        """Log a decision that is not a plain allow; the client was told ``request_id``."""
         if decision.reason is Reason.PRIVATE:
             self.once(Reason.PRIVATE, _PRIVATE)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", line(decision, client, method, path))
+            logger.info("%s", line(decision, client, method, path, request_id))
 
     def unresolved(self, client: ClientAddress) -> None:
         """Say once, for each reason, what to change so that clients can be told."""
@@ -104,7 +111,13 @@ class Observer:
             logger.warning("%s", message)
 
 
-def line(decision: Decision, client: ClientAddress, method: str, path: str) -> str:
+def line(
+    decision: Decision,
+    client: ClientAddress,
+    method: str,
+    path: str,
+    request_id: str | None = None,
+) -> str:
     """Return a decision as one log line of ``key=value`` fields."""
     verb = {"block": "blocked", "warn": "warned", "allow": "allowed"}[decision.decided]
     if decision.emergency:
@@ -123,6 +136,7 @@ def line(decision: Decision, client: ClientAddress, method: str, path: str) -> s
         ("client", client.reason),
         ("method", escaped(method)),
         ("path", escaped(path)),
+        *(() if request_id is None else (("request", request_id),)),
     )
     return " ".join([verb, *(f"{key}={'-' if value is None else value}" for key, value in fields)])
 

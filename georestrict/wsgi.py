@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 from georestrict._core import WsgiGate
 from georestrict.address import UNIX_PEER
-from georestrict.guard import Guard, Received
+from georestrict.guard import Change, Guard, Judgement, Received
+from georestrict.observe import logger
 from georestrict.policy import Action
 from georestrict.request import Request
-from georestrict.response import Response, blocked, warning
+from georestrict.response import Caller, Response
+from georestrict.response.caller import HEADERS
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _AF_UNIX = getattr(socket, "AF_UNIX", None)  # Windows has none
-_REASONS = {403: "Forbidden", 503: "Service Unavailable"}
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_ASKED = {
+    "CONTENT_TYPE" if name == "content-type" else f"HTTP_{name.upper().replace('-', '_')}": field
+    for name, field in HEADERS.items()
+}
 
 
 class GeoRestrictMiddleware(Guard, WsgiGate):
@@ -35,27 +42,58 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
 
     def ready(self) -> None:
         """Open the gate: a plainly allowed request is let through by the compiled core."""
-        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, self.way_in)
+        way_in = None if self.guard_caches else self.way_in
+        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, way_in)
 
     def guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Decide about one request, whatever it is."""
-        decision, client, request, policy = self.judge(_request, environ)
-        if decision.plain_allow:
-            if self.annotate:
-                environ["georestrict"] = decision
-            return self.app(environ, start_response)
-        environ["georestrict"] = decision
-        self.observer.decided(
-            decision, client, str(environ.get("REQUEST_METHOD", "GET")), request.path
+        judgement = self.judge(_request, environ)
+        decision = judgement.decision
+        if self.annotate or not decision.plain_allow:
+            environ["georestrict"] = decision
+        if not decision.plain_allow:
+            self._announce(judgement, environ)
+        if decision.action is Action.BLOCK:
+            response = self._response(judgement, environ)
+            self._log(judgement, environ, response)
+            return _refuse(environ, start_response, response)
+        if not decision.plain_allow:
+            self._log(judgement, environ)
+        change = self.change(judgement)
+        return self.app(
+            environ, start_response if change is None else _changing(start_response, change)
         )
-        if decision.action is Action.ALLOW:  # a dry run
-            return self.app(environ, start_response)
-        if decision.action is Action.WARN:
-            header = warning(decision, policy)
-            return self.app(environ, _warning(start_response, *header))
-        accept = environ.get("HTTP_ACCEPT")
-        response = blocked(decision, policy, accept if isinstance(accept, str) else None)
-        return _refuse(environ, start_response, response)
+
+    def _announce(self, judgement: Judgement, environ: Environ) -> None:
+        """Tell the app of a decision; a defect there does not touch the request."""
+        if self.on_decision is None:
+            return
+        try:
+            self.on_decision(judgement.decision, self.account(environ))
+        except Exception:
+            logger.exception("on_decision failed; the request goes on")
+
+    def _response(self, judgement: Judgement, environ: Environ) -> Response:
+        """Return what a blocked client receives: the app's own response, or a shipped one."""
+        caller = _caller(environ)
+        hook = self.own_response(judgement)
+        if hook is not None:
+            try:
+                return self.finished(hook(judgement.decision, environ), caller)
+            except Exception:
+                logger.exception("the app's own response failed; the json form is sent")
+        return self.shipped(judgement, caller)
+
+    def _log(
+        self, judgement: Judgement, environ: Environ, response: Response | None = None
+    ) -> None:
+        self.observer.decided(
+            judgement.decision,
+            judgement.client,
+            str(environ.get("REQUEST_METHOD", "GET")),
+            judgement.request.path,
+            None if response is None else response.request_id,
+        )
 
 
 def _request(environ: Environ) -> Received:
@@ -111,18 +149,33 @@ def _paths(environ: Environ) -> tuple[str, bytes | None]:
     return path, raw[len(root) :] if root and raw.startswith(root + b"/") else raw
 
 
+def _caller(environ: Environ) -> Caller:
+    """Read what a refusal depends on; nothing where the server's environ is malformed."""
+    found = {
+        field: value
+        for variable, field in _ASKED.items()
+        if isinstance(value := environ.get(variable), str)
+    }
+    try:
+        path = str(environ.get("SCRIPT_NAME") or "") + str(environ.get("PATH_INFO") or "")
+        decoded = path.encode("latin-1").decode("utf-8", "replace") or "/"
+    except UnicodeEncodeError:
+        decoded = "/"
+    return Caller(str(environ.get("REQUEST_METHOD", "GET")), (decoded,), **found)
+
+
 def _refuse(environ: Environ, start_response: StartResponse, response: Response) -> Iterable[bytes]:
-    start_response(f"{response.status} {_REASONS[response.status]}", list(response.headers))
+    reason = _REASONS.get(response.status, "Refused")
+    start_response(f"{response.status} {reason}", list(response.headers))
     return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else response.body]
 
 
-def _warning(start_response: StartResponse, name: str, value: str) -> StartResponse:
-    """Add the warning header to the app's response; a header of that name is only ever ours."""
+def _changing(start_response: StartResponse, change: Change) -> StartResponse:
+    """Change the headers of the app's response on their way."""
 
-    def warned(
+    def changed(
         status: str, headers: list[tuple[str, str]], *more: Any
     ) -> Callable[[bytes], object]:
-        others = [pair for pair in headers if pair[0].lower() != name.lower()]
-        return start_response(status, [*others, (name.lower(), value)], *more)
+        return start_response(status, change(headers), *more)
 
-    return warned
+    return changed

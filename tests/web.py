@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -41,21 +42,27 @@ class Answer:
 class Recorder:
     """An app that serves one fixed response and remembers that it did."""
 
+    headers: tuple[tuple[bytes, bytes], ...] = APP_HEADERS
     served: bool = False
     left: Mapping[str, Any] = field(default_factory=dict)
 
     async def asgi(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """The ASGI form."""
         self.served, self.left = True, scope
-        await send({"type": "http.response.start", "status": 200, "headers": list(APP_HEADERS)})
+        await send({"type": "http.response.start", "status": 200, "headers": list(self.headers)})
         body = b"" if scope["method"] == "HEAD" else APP_BODY
         await send({"type": "http.response.body", "body": body})
 
     def wsgi(self, environ: wsgi.Environ, start_response: wsgi.StartResponse) -> list[bytes]:
         """The WSGI form."""
         self.served, self.left = True, environ
-        start_response("200 OK", [(name.decode(), value.decode()) for name, value in APP_HEADERS])
+        start_response("200 OK", [(name.decode(), value.decode()) for name, value in self.headers])
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else APP_BODY]
+
+
+def without_id(body: bytes) -> bytes:
+    """A body without the id by which a client can quote a refusal: each has its own."""
+    return re.sub(rb"\b[0-9a-f]{16}\b", b"", body)
 
 
 def scope_of(request: Request, **more: Any) -> dict[str, Any]:
@@ -104,14 +111,15 @@ def environ_of(request: Request, **more: Any) -> dict[str, Any]:
     if request.peer is not None:
         environ["REMOTE_ADDR"] = request.peer
     for name, value in request.headers:
-        key = "HTTP_" + name.upper().replace("-", "_")
+        key = name.upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     return environ
 
 
-def through_asgi(request: Request, **options: Any) -> Answer:
+def through_asgi(request: Request, app: Recorder | None = None, **options: Any) -> Answer:
     """Send a request through the ASGI middleware."""
-    app = Recorder()
+    app = Recorder() if app is None else app
     guarded = asgi.GeoRestrictMiddleware(app.asgi, **options)
     sent = run_asgi(guarded, scope_of(request))
     start, *bodies = sent
@@ -141,9 +149,9 @@ def run_asgi(
     return sent
 
 
-def through_wsgi(request: Request, **options: Any) -> Answer:
+def through_wsgi(request: Request, app: Recorder | None = None, **options: Any) -> Answer:
     """Send a request through the WSGI middleware."""
-    app = Recorder()
+    app = Recorder() if app is None else app
     guarded = wsgi.GeoRestrictMiddleware(app.wsgi, **options)
     started: list[tuple[str, list[tuple[str, str]]]] = []
 

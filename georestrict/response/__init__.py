@@ -8,23 +8,22 @@ for a defect of the product.
 from georestrict.response.block import blocked, form_of
 from georestrict.response.caches import kept_from_shared_caches
 from georestrict.response.caller import Caller
-from georestrict.response.cors import checked_origins, exposing, is_preflight, readable
+from georestrict.response.cors import checked_origins, is_preflight, readable
 from georestrict.response.values import Response, completed
-from georestrict.response.warning import OURS, WARNING_HEADER, warning, warnings
+from georestrict.response.warning import WARNING_HEADER, warned, warning, warnings
 
 __all__ = [
-    "OURS",
     "WARNING_HEADER",
     "Caller",
     "Response",
     "blocked",
     "checked_origins",
     "completed",
-    "exposing",
     "form_of",
     "is_preflight",
     "kept_from_shared_caches",
     "readable",
+    "warned",
     "warning",
     "warnings",
 ]

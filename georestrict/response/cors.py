@@ -59,11 +59,6 @@ def readable(origin: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def exposing(names: Iterable[str]) -> tuple[str, str]:
-    """Return the header that lets browser apps read other headers of a response."""
-    return "access-control-expose-headers", ", ".join(names)
-
-
 def is_preflight(method: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a request is a browser's question whether it may send another one."""
     if method != "OPTIONS":

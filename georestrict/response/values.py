@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ _TAKEN_OUT = frozenset(
     }
 )
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
@@ -55,19 +58,29 @@ def completed(given: Any, extra: Headers = (), vary: str | None = None) -> Respo
     """
     if not isinstance(given, Response):
         raise TypeError(f"it is {given!r}, must be a georestrict.response.Response")
-    if not isinstance(given.status, int) or not isinstance(given.body, bytes):
+    if type(given.status) is not int or not isinstance(given.body, bytes):
         raise TypeError(f"status is {given.status!r}, body {type(given.body)}, must be int, bytes")
     if not 200 <= given.status <= 599 or given.status in (204, 205, 304):
         raise ValueError(f"status is {given.status}, must be one that has a body, 200 to 599")
-    taken_out = _TAKEN_OUT | {name for name, _ in extra}
-    headers = []
-    for name, value in given.headers:
-        for text in (name, value):
-            if not text.encode("latin-1").decode("latin-1").isprintable() or text != text.strip():
-                raise ValueError(f"header {name!r}: {value!r} cannot be sent")
-        if name.lower() not in taken_out:
-            headers.append((name.lower(), value))
-    if vary is not None:
-        headers.append(("vary", vary))
-    length = ("content-length", str(len(given.body)))
-    return replace(given, headers=(*headers, length, *FIXED, *extra))
+    taken_out = _TAKEN_OUT | {"vary"} | {name for name, _ in extra}
+    headers = [_checked(name, value) for name, value in given.headers]
+    varied = [value for name, value in headers if name == "vary"] + [vary] * (vary is not None)
+    return replace(
+        given,
+        headers=(
+            *(pair for pair in headers if pair[0] not in taken_out),
+            *((("vary", ", ".join(varied)),) if varied else ()),
+            ("content-length", str(len(given.body))),
+            *FIXED,
+            *extra,
+        ),
+    )
+
+
+def _checked(name: Any, value: Any) -> tuple[str, str]:
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"header {name!r}: {value!r}, must be text")
+    sent = value.encode("latin-1").decode("latin-1")
+    if not _TOKEN.fullmatch(name) or not sent.isprintable() or sent != sent.strip():
+        raise ValueError(f"header {name!r}: {value!r} cannot be sent")
+    return name.lower(), value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -11,9 +12,6 @@ from georestrict.response.block import form_of
 
 #: Response header of a warned request (a structured field dictionary, RFC 9651).
 WARNING_HEADER = "GeoRestrict-Warning"
-
-#: What is only ever ours: the app's own header of that name is taken out.
-OURS = WARNING_HEADER.lower()
 
 
 def warning(decision: Decision, policy: Policy) -> tuple[str, str]:
@@ -46,6 +44,24 @@ def warnings(decision: Decision, policy: Policy) -> tuple[tuple[str, str], ...]:
     if decision.block_from is not None:
         headers.append(("sunset", _http_date(decision.block_from)))
     return tuple(headers)
+
+
+def warned(
+    headers: Iterable[tuple[str, str]], ours: tuple[tuple[str, str], ...], *, exposed: bool
+) -> list[tuple[str, str]]:
+    """Return an app's headers with ours.
+
+    The warning is only ever ours; of the others the app's own stay. ``exposed`` lets browser apps
+    of other origins read them.
+    """
+    (name, value), *others = ours
+    kept = [pair for pair in headers if pair[0].lower() != name]
+    has = {key.lower() for key, _ in kept}
+    added = [(name, value), *(pair for pair in others if pair[0] not in has)]
+    if exposed:
+        names = (WARNING_HEADER, *(key.title() for key, _ in others))
+        added.append(("access-control-expose-headers", ", ".join(names)))
+    return [*kept, *added]
 
 
 def _http_date(time: datetime) -> str:

@@ -81,8 +81,10 @@ class Words(NamedTuple):
         return self.text.format(country=country)
 
     def marked_up(self, country: str = "") -> str:
-        """Return it as HTML; the country may be in another direction than its sentence."""
-        shown = f"<bdi>{html.escape(country)}</bdi>"
+        """Return it as HTML; where that matters, the country's direction is its own."""
+        shown = html.escape(country)
+        if direction(self.language) == "rtl":
+            shown = f"<bdi>{shown}</bdi>"
         return html.escape(self.text).format(country=shown)
 
 
@@ -94,8 +96,7 @@ class Wording:
         self._texts = form.texts.get(language, Texts())
         self._code, self._hidden = code, not form.show_country
         self._known = country is not None
-        name = self._texts.countries.get(country or "", countries.NAMES.get(country or ""))
-        self.country = f"{name} ({country})" if self._known else ""
+        self.country = f"{self._name(country)} ({country})" if country is not None else ""
 
     def word(self, name: str) -> Words:
         """Return a text that has one form only, such as ``title``."""
@@ -119,6 +120,10 @@ class Wording:
         if self._hidden and _COUNTRY in shipped[subjects[0]]:
             return _shipped(_HIDDEN)
         return _shipped(shipped[subjects[0]])
+
+    def _name(self, country: str) -> str:
+        own: str | None = self._texts.countries.get(country)
+        return own or countries.NAMES.get(country, country)
 
     def _own(self, text: str) -> Words:
         return Words(text, self.language)

@@ -145,9 +145,11 @@ def _where(results: dict[str, Any]) -> str:
 
 
 def targets(found: Found) -> list[dict[str, Any]]:
-    """Return what issue 3 demands, and what was measured."""
+    """Return what the issues demand, and what was measured."""
     return [
-        one for name in ("lookup", "middleware", "build", "scale") for one in found[name]["targets"]
+        one
+        for name in ("lookup", "middleware", "build", "scale", "rules")
+        for one in found[name]["targets"]
     ]
 
 

@@ -25,6 +25,7 @@ QUESTIONS = (
     "lists",
     "build",
     "scale",
+    "rules",
     "instructions",
     "endtoend",
     "worst_headers",

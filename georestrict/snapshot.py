@@ -245,6 +245,14 @@ class Snapshot:
         labels = self._meaning(where)[1]
         return _with_lists(location, labels)
 
+    def place(self, address: Address | None) -> tuple[Location, frozenset[Label]]:
+        """Return the location by which an address is judged, and the labels that hold it."""
+        where = self._where(address)
+        if where is None:
+            return _UNRESOLVED, frozenset()
+        base, labels = self._meaning(where)
+        return self.database.classes[base], labels
+
     def list_matches(self, address: Address) -> tuple[Match, ...]:
         """Return the lines of the policy's lists that hold an address, or the one it carries."""
         number = number_of(address)

@@ -41,7 +41,7 @@ class Verdicts:
         }
         self._rule_bits = sum(1 << at for at in self._rules)
         self.routes = Routes(self._conditions)
-        self._where = _Where(self._conditions)
+        self._where = Where(self._conditions)
         self._known: dict[_Told, Tally] = {}
         self.failure = self._tally(_Told(Location(), Reason.ERROR, Action.BLOCK))
         self.preflight = self._tally(_Told(Location(), Reason.PREFLIGHT, Action.ALLOW))
@@ -183,7 +183,7 @@ class Verdicts:
         return tally
 
 
-class _Where:
+class Where:
     """Which conditions match where an address is from, word by word."""
 
     def __init__(self, conditions: tuple[Words, ...]) -> None:
@@ -201,6 +201,7 @@ class _Where:
         self._asns = Index([AsnLabel(number) for number in words.asns] for words in conditions)
 
     def location(self, location: Location) -> int:
+        """Return the conditions whose words about the location match."""
         country = location.country
         continent = continent_of(country) if country is not None else None
         had = [
@@ -217,6 +218,7 @@ class _Where:
         )
 
     def labels(self, labels: frozenset[Label]) -> int:
+        """Return the conditions whose words about lists, networks and AS numbers match."""
         return self._lists.of(labels) & self._networks.of(labels) & self._asns.of(labels)
 
 

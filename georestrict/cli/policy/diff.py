@@ -1,0 +1,68 @@
+"""``georestrict policy diff``: what changes between two policies."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+
+from georestrict.cli.inputs import print_table
+from georestrict.cli.policy import options
+from georestrict.database import Database
+from georestrict.policy import Policy
+from georestrict.trial.difference import Change, differences
+
+_MOST = 20  # countries that are told one by one
+
+
+@click.command()
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
+@options.at
+@options.database
+@options.as_json
+def diff(old: str, new: str, at: datetime | None, database: str | None, as_json: bool) -> None:
+    """Print which countries, networks and requests get another action from NEW than from OLD.
+
+    Addresses are counted in the data: IPv4 addresses, and IPv6 networks of 64 bits.
+    """
+    now = time.time() if at is None else at.timestamp()
+    changes = differences(Policy.load(old), Policy.load(new), Database.open(database), now)
+    if as_json:
+        click.echo(json.dumps([asdict(change) for change in changes], ensure_ascii=False, indent=1))
+    elif not changes:
+        click.echo("nothing changes")
+    else:
+        header = ("REQUEST", "FROM", "BEFORE", "AFTER", "IPV4", "IPV6 /64")
+        print_table(header, [row for same in _alike(changes) for row in _rows(same)])
+
+
+def _alike(changes: list[Change]) -> list[list[Change]]:
+    """Return changes that differ only in where they are."""
+    kinds: dict[tuple[object, ...], list[Change]] = {}
+    for change in changes:
+        kinds.setdefault((change.asked, change.before, change.after), []).append(change)
+    return list(kinds.values())
+
+
+def _rows(changes: list[Change]) -> list[tuple[str, ...]]:
+    if len(changes) > _MOST:
+        countries = {change.country for change in changes}
+        ipv4, ipv6 = sum(each.ipv4 for each in changes), sum(each.ipv6 for each in changes)
+        return [_row(changes[0], f"{len(countries)} countries", ipv4, ipv6)]
+    return [
+        _row(
+            change,
+            f"{change.country} ({change.part})" if change.part else change.country,
+            change.ipv4,
+            change.ipv6,
+        )
+        for change in changes
+    ]
+
+
+def _row(change: Change, where: str, ipv4: int, ipv6: int) -> tuple[str, ...]:
+    return change.asked, where, change.before, change.after, f"{ipv4:,}", f"{ipv6:,}"

@@ -1,0 +1,158 @@
+"""``georestrict policy explain``: every rule that was tried, and why it did or did not match."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+
+import click
+
+from georestrict.cli.inputs import what_is_wrong
+from georestrict.cli.policy import options
+from georestrict.database import Database, number_of
+from georestrict.decision import Decision
+from georestrict.location import Location, Status
+from georestrict.policy import Action, Policy
+from georestrict.request import Request
+from georestrict.response.block import blocked, form_of
+from georestrict.snapshot import Snapshot
+from georestrict.trial.explanation import Sender, Tried, explained
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.argument("address")
+@click.option("--path", default="/", show_default=True, help="The request's path.")
+@click.option("--method", default="GET", show_default=True, help="The request's method.")
+@click.option("--host", help="The request's host.")
+@click.option(
+    "--protocol", type=click.Choice(["http", "websocket"]), default="http", show_default=True
+)
+@options.at
+@click.option(
+    "--header", multiple=True, callback=options.pairs(":"), help="A header, as 'Name: value'."
+)
+@click.option(
+    "--attribute",
+    multiple=True,
+    callback=options.pairs("="),
+    help="What the app says of the request, as name=value.",
+)
+@options.database
+@options.as_json
+def explain(
+    file: str,
+    address: str,
+    path: str,
+    method: str,
+    host: str | None,
+    protocol: str,
+    at: datetime | None,
+    header: tuple[tuple[str, str], ...],
+    attribute: tuple[tuple[str, str], ...],
+    database: str | None,
+    as_json: bool,
+) -> None:
+    """Print every rule of a policy FILE that is tried for a request from ADDRESS, and why.
+
+    ADDRESS '-' is a client whose address cannot be told. The emergency switch is not looked at.
+    """
+    if address != "-" and number_of(address) is None:
+        raise click.BadParameter(what_is_wrong(address), param_hint="ADDRESS")
+    policy = Policy.load(file)
+    snapshot = Snapshot(policy, Database.open(database))
+    now = time.time() if at is None else at.timestamp()
+    attributes = dict(attribute)
+    request = Request(
+        path,
+        None,
+        method,
+        protocol,
+        [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in header],
+        host,
+        lambda: attributes,
+        now,
+    )
+    given = None if address == "-" else address
+    location, labels = snapshot.place(given)
+    tried = explained(policy, Sender(location=location, labels=labels, request=request, now=now))
+    decision = snapshot.judge(given, request)[1]
+    if as_json:
+        click.echo(json.dumps(_document(decision, tried, policy), ensure_ascii=False, indent=1))
+        return
+    moment = options.shown(datetime.fromtimestamp(now, UTC).replace(microsecond=0))
+    click.echo(f"{_where(address, location)}\n{method} {path}, {moment}\n")
+    for number, each in enumerate(tried, 1):
+        _print(number, each)
+    left = len(policy.rules) - len(tried)
+    if left:
+        click.echo(f"   … {left} more not tried")
+    click.echo(f"\n{_decided(decision, policy)}")
+
+
+def _where(address: str, location: Location) -> str:
+    if address == "-":
+        return "a client whose address cannot be told"
+    if location.country is not None:
+        text = f"{address} appears to be in {location.subdivision or location.country}"
+    else:
+        text = f"{address} is {location.status}: it has no country"
+    kinds = ", ".join(f"{kind}:{sure}" for kind, sure in location.categories.items())
+    return f"{text}; {kinds}" if kinds else text
+
+
+def _print(number: int, tried: Tried) -> None:
+    action = "ended" if tried.action is None else str(tried.action)
+    matched = "matches" if tried.matched else "does not match"
+    click.echo(f"{number:>3}  {tried.rule} ({action}) {matched}")
+    for yes, text in tried.words:
+        click.echo(f"       {'yes' if yes else 'no '}  {text}")
+
+
+def _status(decision: Decision, policy: Policy) -> int | None:
+    """Return the status of the response to a block; None where the app answers."""
+    if decision.decided is not Action.BLOCK or form_of(decision, policy).status is None:
+        return None
+    return blocked(decision, policy).status
+
+
+def _decided(decision: Decision, policy: Policy) -> str:
+    if decision.rule is not None:
+        by = f"rule {decision.rule}"
+    elif decision.location.status is Status.KNOWN:
+        by = "default"
+    else:
+        by = f"fallback.{decision.location.status}"
+    text = f"{decision.decided} by {by} (reason {decision.reason})"
+    if decision.counted:
+        text += f"; counted by {', '.join(decision.counted)}"
+    status = _status(decision, policy)
+    if status is not None:
+        text += f"; the client gets status {status}, code {decision.code}"
+    elif decision.decided is Action.WARN:
+        text += f"; the app answers, with a warning: {decision.code}"
+    return f"{text}; in a dry run nothing is enforced" if policy.dry_run else text
+
+
+def _document(decision: Decision, tried: tuple[Tried, ...], policy: Policy) -> dict[str, object]:
+    return {
+        "country": decision.country,
+        "status_of_address": decision.location.status,
+        "tried": [
+            {
+                "rule": each.rule,
+                "action": each.action,
+                "matched": each.matched,
+                "words": [{"matched": yes, "text": text} for yes, text in each.words],
+            }
+            for each in tried
+        ],
+        "decided": decision.decided,
+        "enforced": decision.action,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "code": decision.code,
+        "counted": decision.counted,
+        "response_status": _status(decision, policy),
+    }

@@ -1,0 +1,53 @@
+"""Options that the subcommands of ``georestrict policy`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from georestrict.errors import ConfigurationError
+from georestrict.policy import checks
+
+database = click.option(
+    "--database", type=click.Path(), help="A compiled image instead of the default data."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for other programs.")
+
+
+class _Time(click.ParamType[datetime]):
+    name = "TIME"
+
+    def convert(self, value: Any, param: Any, context: Any) -> datetime:
+        try:
+            return checks.instant(value, "time")
+        except ConfigurationError as error:
+            self.fail(str(error).removeprefix("time: "), param, context)
+
+
+at = click.option(
+    "--at", type=_Time(), help="The time to judge by, such as 2026-12-01T00:00:00Z; else now."
+)
+
+
+def pairs(mark: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], Any]:
+    """Return a check of options that are a name, a mark, and a value."""
+
+    def split(_: click.Context, parameter: click.Parameter, given: Sequence[str]) -> Any:
+        found = []
+        for text in given:
+            name, marked, value = text.partition(mark)
+            if not marked or not name.strip():
+                example = "'Accept: text/html'" if mark == ":" else "customer=eligible"
+                raise click.BadParameter(f"{text!r} has no {mark!r}; write {example}")
+            found.append((name.strip(), value.strip() if mark == ":" else value))
+        return tuple(found)
+
+    return split
+
+
+def shown(time: datetime) -> str:
+    """Return a time as people write it."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,321 @@
+"""Advice about a valid policy: what its owner has most likely not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from georestrict import groups
+from georestrict.lists import Label, NetworksLabel, parsed_networks
+from georestrict.location import Location, Status
+from georestrict.networks import Category, Confidence
+from georestrict.paths import PathPatterns
+from georestrict.policy import Action, Fallback, Policy, Rule, Words
+from georestrict.policy.places import line_of
+from georestrict.policy.problems import Problem
+from georestrict.sources.networks import NetworkList, parse
+from georestrict.tomlfile import read_bytes
+from georestrict.tomllines import KeyPath
+from georestrict.trial.judge import Asked, Judge, asked_by
+
+_SOME = 6
+_ALL_NETWORKS = {"0.0.0.0/0", "::/0"}
+_WITHOUT_TERRITORIES = ("@eu", "@eea", "@schengen", "@eurozone")
+
+
+def advice(
+    policy: Policy, document: Mapping[str, Any], lines: Mapping[KeyPath, int], now: datetime
+) -> list[Problem]:
+    """Return advice in the order of its lines; the document is what the policy was read from.
+
+    Raises:
+        ConfigurationError: if a list cannot be read.
+    """
+    told = [
+        Problem(line_of(path, lines), message)
+        for path, message in (
+            *_hidden(policy),
+            *_ended(policy, now),
+            *_open(policy, document),
+            *_separated(policy, now),
+            *_without_territories(policy, document),
+            *_unused(policy),
+            *_undated(policy),
+            *_without_contact(policy),
+        )
+    ]
+    return sorted(told, key=lambda problem: problem.line or 0)
+
+
+_Told = Iterator[tuple[KeyPath, str]]
+
+
+def _hidden(policy: Policy) -> _Told:
+    networks = _Networks(policy)
+    for number, later in enumerate(policy.rules):
+        for place, earlier in enumerate(policy.rules[:number], 1):
+            if _hides(earlier, later, networks):
+                yield (
+                    ("rules", number),
+                    f"rules[{number + 1}] ({later.name}): is never reached: rule {place} "
+                    f"({earlier.name}) matches everything that it does; move it up, or remove it",
+                )
+                break
+
+
+def _hides(earlier: Rule, later: Rule, networks: _Networks) -> bool:
+    """Whether an earlier rule decides wherever a later one would match."""
+    if earlier.action is Action.COUNT or not set(earlier.unless) <= set(later.unless):
+        return False
+    if earlier.until is not None and (later.until is None or later.until > earlier.until):
+        return False
+    blocks_broadly = Action.BLOCK in later.actions and set(earlier.actions) != {Action.BLOCK}
+    if blocks_broadly and (earlier.paths or earlier.methods or earlier.hosts):
+        return False  # what blocks matches more spellings than what lets through
+    return (
+        _covers_places(earlier, later)
+        and networks.cover(earlier, later)
+        and _covers(earlier.asns, later.asns)
+        and _covers(earlier.methods, later.methods)
+        and _covers(earlier.protocols, later.protocols)
+        and _covers(earlier.credentials, later.credentials)
+        and (not earlier.paths or _each_in(later.paths, earlier.paths, _path_contains))
+        and (not earlier.hosts or _each_in(later.hosts, earlier.hosts, _host_contains))
+        and all(
+            any(name == other and values >= wanted for other, wanted in later.attributes)
+            for name, values in earlier.attributes
+        )
+    )
+
+
+def _covers(earlier: Iterable[object], later: Iterable[object]) -> bool:
+    """Whether a word that is and-ed asks for no more than that of a later rule."""
+    return not earlier or (bool(later) and set(later) <= set(earlier))
+
+
+def _each_in(later: tuple[Any, ...], earlier: tuple[Any, ...], holds: Any) -> bool:
+    return bool(later) and all(any(holds(one, other) for one in earlier) for other in later)
+
+
+def _path_contains(one: str, other: str) -> bool:
+    if "*" not in other:
+        return bool(PathPatterns((one,)).match(other, None)[0])
+    stem = one.removesuffix("/*")
+    below = stem != one and "*" not in stem and other.startswith(f"{stem}/")
+    return one == other or below
+
+
+def _host_contains(one: str, other: str) -> bool:
+    return one == other or (one.startswith("*.") and other.removeprefix("*").endswith(one[1:]))
+
+
+def _covers_places(earlier: Words, later: Words) -> bool:
+    countries = later.countries or frozenset(code[:2] for code in later.subdivisions)
+    continents = later.continents or frozenset(map(groups.continent_of, countries))
+    return (
+        _covers(earlier.countries, countries)
+        and _covers(earlier.subdivisions, later.subdivisions)
+        and _covers(earlier.continents, continents)
+        and (not earlier.categories or _each_in(later.categories, earlier.categories, _is_surer))
+    )
+
+
+def _is_surer(one: tuple[Category, Confidence], other: tuple[Category, Confidence]) -> bool:
+    return one[0] is other[0] and one[1].rank <= other[1].rank
+
+
+class _Networks:
+    """The networks of a policy's lists and rules as ranges."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._lists = {
+            name: _ranges(parse(read_bytes(file.path), str(file.path)))
+            for name, file in policy.lists.items()
+        }
+
+    def cover(self, earlier: Words, later: Words) -> bool:
+        """Whether what an earlier rule says of lists and networks holds all of a later one's."""
+        if set(earlier.networks) >= _ALL_NETWORKS and later.says_where:
+            earlier_networks: tuple[str, ...] = ()
+        else:
+            earlier_networks = earlier.networks
+        return self._holds(earlier.lists, self._of_lists(earlier.lists), later) and self._holds(
+            earlier_networks, _ranges_of(earlier_networks), later
+        )
+
+    def _holds(self, word: tuple[str, ...], ranges: list[tuple[int, int]], later: Words) -> bool:
+        if not word:
+            return True
+        held = (self._of_lists(later.lists), _ranges_of(later.networks))
+        return any(bool(each) and _within(each, ranges) for each in held)
+
+    def _of_lists(self, names: tuple[str, ...]) -> list[tuple[int, int]]:
+        return _merged([each for name in names for each in self._lists[name]])
+
+
+def _ranges_of(networks: tuple[str, ...]) -> list[tuple[int, int]]:
+    return _merged(_ranges(parsed_networks(networks)))
+
+
+def _ranges(networks: NetworkList) -> list[tuple[int, int]]:
+    """Return ranges of left-aligned numbers; those of IPv6 lie above those of IPv4."""
+    found = []
+    for above, columns in ((0, networks.ipv4), (1 << 128, networks.ipv6)):
+        for first_high, first_low, last_high, last_low, _, _ in zip(*columns, strict=True):
+            first, last = first_high << 64 | first_low, last_high << 64 | last_low
+            found.append((above + first, above + last))
+    return found
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], last)
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _within(inner: list[tuple[int, int]], outer: list[tuple[int, int]]) -> bool:
+    """Whether merged ranges lie within other merged ranges."""
+    at = 0
+    for first, last in inner:
+        while at < len(outer) and outer[at][1] < first:
+            at += 1
+        if at == len(outer) or outer[at][0] > first or outer[at][1] < last:
+            return False
+    return True
+
+
+def _ended(policy: Policy, now: datetime) -> _Told:
+    for number, rule in enumerate(policy.rules):
+        if rule.until is not None and rule.until <= now:
+            yield (
+                ("rules", number, "until"),
+                f"rules[{number + 1}] ({rule.name}).until: was {rule.until.date()}, so the rule "
+                "matches nothing any more; remove it",
+            )
+
+
+def _open(policy: Policy, document: Mapping[str, Any]) -> _Told:
+    blocks = any(Action.BLOCK in rule.actions and _names_places(rule) for rule in policy.rules)
+    stated = "unknown" in document.get("fallback", {})
+    if blocks and not stated and policy.fallback[Fallback.UNKNOWN] is Action.ALLOW:
+        yield (
+            ("default",),
+            "fallback.unknown: is not stated, so a block list lets in every address of which the "
+            'data does not know the country; set it to "block", or to "allow" if you mean that',
+        )
+
+
+def _names_places(words: Words) -> bool:
+    return bool(words.countries or words.subdivisions or words.continents)
+
+
+def _separated(policy: Policy, now: datetime) -> _Told:
+    """Tell where some members of the EEA are refused what others get."""
+    members = sorted(groups.expand("@eea"))
+    dates = [
+        date
+        for rule in policy.rules
+        for date in (rule.warn_from, rule.block_from, rule.until)
+        if date is not None and date > now
+    ]
+    everywhere: set[Label] = {
+        NetworksLabel(words.networks)
+        for words in policy.conditions
+        if set(words.networks) & _ALL_NETWORKS
+    }
+    told: set[str] = set()
+    for at in (now, *sorted(dates)):
+        judge = Judge(policy, at.timestamp())
+        for asked in dict.fromkeys([Asked(), *asked_by(policy)]):
+            decisions = {
+                code: judge.decide(
+                    Location(country=code, status=Status.KNOWN), frozenset(everywhere), asked
+                )
+                for code in members
+            }
+            refused = [code for code in members if decisions[code].decided is not Action.ALLOW]
+            if not refused or len(refused) == len(members):
+                continue
+            names = list(dict.fromkeys(decisions[code].rule for code in refused))
+            by = names[0] if names[0] is not None else "default"
+            if by in told:
+                continue
+            told.add(by)
+            rules = [rule.name for rule in policy.rules]
+            place: KeyPath = ("default",) if names[0] is None else ("rules", rules.index(names[0]))
+            when = "" if at == now else f"from {_shown(at)} on, "
+            yield (
+                place,
+                f"{_key(place, by)}: {when}separates members of the EEA from one another: "
+                f"{decisions[refused[0]].decided} for {_some(refused)}, not for "
+                f"{_some([code for code in members if code not in refused])}; Regulation (EU) "
+                "2018/302 forbids that unless a law or a licence demands it",
+            )
+
+
+def _key(place: KeyPath, name: str) -> str:
+    return "default" if place == ("default",) else f"rules[{int(place[1]) + 1}] ({name})"
+
+
+def _some(codes: list[str]) -> str:
+    more = len(codes) - _SOME
+    return ", ".join(codes[:_SOME]) + (f" and {more} more" if more > 0 else "")
+
+
+def _without_territories(policy: Policy, document: Mapping[str, Any]) -> _Told:
+    territories = groups.expand("@eu-territories")
+    rules = zip(policy.rules, document.get("rules", ()), strict=True)
+    for number, (rule, entry) in enumerate(rules):
+        named = [text.lower() for text in entry.get("countries", ()) if isinstance(text, str)]
+        group = next((name for name in named if name in _WITHOUT_TERRITORIES), None)
+        if group is not None and not rule.countries & territories:
+            yield (
+                ("rules", number, "countries"),
+                f"rules[{number + 1}] ({rule.name}).countries: {group} does not hold those parts "
+                f"of the EU that have a code of their own ({', '.join(sorted(territories))}); add "
+                "@eu-territories, or name those that you mean",
+            )
+
+
+def _unused(policy: Policy) -> _Told:
+    for table in ("lists", "credentials"):
+        used = {name for words in policy.conditions for name in getattr(words, table)}
+        for name in getattr(policy, table):
+            if name not in used:
+                yield (table, name), f"{table}.{name}: no rule names it; remove it, or add a rule"
+    forms = {policy.response, *(rule.response for rule in policy.rules)}
+    for name in policy.responses:
+        if name not in forms:
+            yield ("responses", name), f"responses.{name}: nothing names it; remove it, or name it"
+
+
+def _undated(policy: Policy) -> _Told:
+    dated = any(rule.depends_on_time for rule in policy.rules)
+    for number, case in enumerate(policy.tests):
+        if dated and case.at is None:
+            yield (
+                ("tests", number),
+                f"tests[{number + 1}].at: is missing, and rules have dates, so what it says may "
+                "change by itself; say when",
+            )
+            return
+
+
+def _without_contact(policy: Policy) -> _Told:
+    blocks = policy.default is Action.BLOCK or any(
+        Action.BLOCK in rule.actions for rule in policy.rules
+    )
+    if blocks and policy.contact is None:
+        yield (
+            (),
+            'contact: is missing: blocked clients are not told whom to ask; set contact = "https://…"',
+        )
+
+
+def _shown(date: datetime) -> str:
+    return date.astimezone(UTC).isoformat().replace("+00:00", "Z")

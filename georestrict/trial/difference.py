@@ -1,0 +1,197 @@
+"""What changes between two policies: which addresses get another action, for which requests.
+
+Nothing is asked address by address. The lists and networks of both policies are painted over the
+data at once, so every class of the table has one answer of each; then the classes are measured.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from georestrict.database import Database
+from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
+from georestrict.location import Location, Status
+from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
+from georestrict.trial.judge import Asked, Judge, asked_by
+
+_SPACE = {4: 1 << 32, 6: 1 << 64}  # addresses, and /64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Addresses for which a request gets another action.
+
+    ``part`` names what distinguishes them, where not all of the country's addresses change.
+    ``ipv6`` counts /64 networks.
+    """
+
+    asked: str
+    country: str  #: or the case: unknown, private, unresolved, no_data
+    part: str
+    before: Action
+    after: Action
+    ipv4: int
+    ipv6: int
+
+
+def differences(old: Policy, new: Policy, database: Database, at: float) -> list[Change]:
+    """Return what changes, at a time in seconds since the epoch.
+
+    IPv6 addresses that carry an IPv4 address are left out: they are judged as that one.
+
+    Raises:
+        ConfigurationError: if a list cannot be read.
+    """
+    classes = _measured(old, new, database)
+    requests = list(dict.fromkeys([Asked(), *asked_by(old), *asked_by(new)]))
+    judges = Judge(old, at), Judge(new, at)
+    told: list[Change] = []
+    for asked in requests:
+        told += _changes(asked, classes, judges)
+    told = _joined(told, len(requests))
+    before, after = (policy.fallback[Fallback.NO_DATA] for policy in (old, new))
+    if before is not after:
+        told.append(_nowhere("any request", "no_data", before, after))
+    return told
+
+
+class _Class(NamedTuple):
+    location: Location
+    labels: tuple[frozenset[Label], frozenset[Label]]  #: those of the old policy, and the new
+    parts: tuple[str, ...]
+    ipv4: int
+    ipv6: int
+
+
+def _measured(old: Policy, new: Policy, database: Database) -> list[_Class]:
+    """Return the classes that the data and both policies' lists and networks tell apart."""
+    both = Policy(
+        default=Action.ALLOW,
+        lists={
+            f"{which} {name}": ListFile(path=file.path, allow_empty=True)
+            for which, policy in (("old", old), ("new", new))
+            for name, file in policy.lists.items()
+        },
+        rules=_painted(old, new),
+        place=f"{old.place}, {new.place}",
+    )
+    painted = Lists(both, database)
+    sizes = {version: _sizes(painted, version) for version in _SPACE}
+    classes = [_Class(Location(status=Status.UNRESOLVED), (frozenset(), frozenset()), (), 0, 0)]
+    for number, (base, held) in enumerate(zip(painted.bases, painted.held, strict=True)):
+        size4, size6 = sizes[4][number], sizes[6][number]
+        if database.looked_through[base] or not (size4 or size6):
+            continue
+        location, labels = database.classes[base], painted.sets[held]
+        classes.append(
+            _Class(
+                location,
+                (_seen(labels, "old "), _seen(labels, "new ")),
+                _parts(location, labels),
+                size4,
+                size6,
+            )
+        )
+    return classes
+
+
+def _painted(old: Policy, new: Policy) -> tuple[Rule, ...]:
+    """Return rules that name what is painted: networks and AS numbers of both policies."""
+    conditions = (*old.conditions, *new.conditions)
+    networks = dict.fromkeys(words.networks for words in conditions if words.networks)
+    rules = [
+        Rule(name=str(number), action=Action.COUNT, networks=each)
+        for number, each in enumerate(networks)
+    ]
+    asns = frozenset(number for words in conditions for number in words.asns)
+    return (*rules, Rule(name="asns", action=Action.COUNT, asns=asns)) if asns else tuple(rules)
+
+
+def _seen(labels: frozenset[Label], which: str) -> frozenset[Label]:
+    """Return the labels that one of the policies knows."""
+    seen: set[Label] = set()
+    for label in labels:
+        if not isinstance(label, ListLabel):
+            seen.add(label)
+        elif label.name.startswith(which):
+            seen.add(ListLabel(label.name.removeprefix(which)))
+    return frozenset(seen)
+
+
+def _parts(location: Location, labels: frozenset[Label]) -> tuple[str, ...]:
+    names: set[str] = {f"{kind}:{sure}" for kind, sure in location.categories.items()}
+    if location.subdivision is not None:
+        names.add(location.subdivision)
+    for label in labels:
+        if isinstance(label, ListLabel):
+            names.add(f"list {label.name.partition(' ')[2]}")
+        elif isinstance(label, AsnLabel):
+            names.add(f"AS{label.number}")
+        elif isinstance(label, NetworksLabel):
+            more = "" if len(label.networks) == 1 else f" and {len(label.networks) - 1} more"
+            names.add(f"{label.networks[0]}{more}")
+    return tuple(sorted(names))
+
+
+def _sizes(painted: Lists, version: int) -> Counter[int]:
+    """Return how many addresses, or /64 networks, each class has."""
+    runs = painted.table.runs(version)
+    starts = [high >> 32 for high in runs.high] if version == 4 else list(runs.high)
+    sizes: Counter[int] = Counter()
+    for (first, end), value in zip(pairwise([*starts, _SPACE[version]]), runs.value, strict=True):
+        sizes[value] += end - first
+    return sizes
+
+
+def _changes(asked: Asked, classes: Sequence[_Class], judges: tuple[Judge, Judge]) -> list[Change]:
+    whole: Counter[str] = Counter()
+    changed: dict[tuple[str, Action, Action], dict[tuple[str, ...], list[int]]] = {}
+    for each in classes:
+        where = each.location.country or str(each.location.status)
+        whole[where] += 1
+        before, after = (
+            judge.decide(each.location, labels, asked).decided
+            for judge, labels in zip(judges, each.labels, strict=True)
+        )
+        if before is not after:
+            sizes = changed.setdefault((where, before, after), {}).setdefault(each.parts, [0, 0, 0])
+            for at, size in enumerate((1, each.ipv4, each.ipv6)):
+                sizes[at] += size
+    told = []
+    for (where, before, after), parts in changed.items():
+        if sum(count for count, _, _ in parts.values()) == whole[where]:
+            parts = {(): [sum(sizes) for sizes in zip(*parts.values(), strict=True)]}
+        for part, (_, ipv4, ipv6) in parts.items():
+            told.append(
+                replace(
+                    _nowhere(str(asked), where, before, after),
+                    part=", ".join(part),
+                    ipv4=ipv4,
+                    ipv6=ipv6,
+                )
+            )
+    return told
+
+
+def _nowhere(asked: str, country: str, before: Action, after: Action) -> Change:
+    """Return a change of no address."""
+    return Change(asked=asked, country=country, part="", before=before, after=after, ipv4=0, ipv6=0)
+
+
+def _joined(changes: Sequence[Change], requests: int) -> list[Change]:
+    """Return the changes in order; those that every kind of request has, once."""
+    kinds: dict[tuple[object, ...], list[Change]] = {}
+    for change in changes:
+        key = (change.country, change.part, change.before, change.after)
+        kinds.setdefault(key, []).append(change)
+    told = []
+    for same in kinds.values():
+        if len(same) == requests:
+            told.append(replace(same[0], asked="any request"))
+        else:
+            told += same
+    return sorted(told, key=lambda change: (change.asked, change.country, change.part))

@@ -183,7 +183,7 @@ FOUND = [
     (8, "fallback.private: is 'count': write one of allow, warn, block"),
     (10, "lists.partners.path: is missing"),
     (11, "lists.partners: unknown key 'pth': did you mean 'path'?"),
-    (15, "credentials.staff.sha256[1]: '123' is not a SHA-256 sum"),
+    (15, "credentials.staff.sha256[1]: is not a SHA-256 sum"),
     (19, "rules[1] (embargo).action: is 'blok': did you mean 'block'?"),
     (22, "rules[1] (embargo).countries[2]: 'UK' is not a country: did you mean GB?"),
     (24, "rules[1] (embargo).countries[4]: '@sanctioned' is not a group: there is none"),

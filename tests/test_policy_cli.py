@@ -1,0 +1,860 @@
+"""``georestrict policy``: what it prints, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from georestrict import Action, Policy
+from georestrict.cli import main
+from georestrict.groups import GROUPS
+from georestrict.policy.cases import Case
+from georestrict.request import Request
+from georestrict.snapshot import Snapshot
+from georestrict.testing import tiny_database
+from georestrict.tomllines import lines
+from georestrict.trial.advice import advice
+from georestrict.trial.cases import tried
+from georestrict.trial.difference import Change, differences
+from georestrict.trial.explanation import Sender, explained
+from tests.test_problems import FOUND, SLIPS
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+START = (
+    'default = "allow"\ncontact = "https://example.com/access"\nfallback = { unknown = "allow" }\n'
+)
+RULE = '[[rules]]\nname = "{}"\naction = "{}"\n{}\n'
+
+
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(main, ["policy", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def rule(name: str, action: str, words: str) -> str:
+    return RULE.format(name, action, words)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "policy.toml"
+
+
+# check
+
+
+def test_check_tells_every_problem_with_its_line_and_exits_with_2(file: Path) -> None:
+    file.write_text(SLIPS, encoding="utf-8")
+    result = run("check", file)
+    assert result.exit_code == 2
+    told = result.output.splitlines()
+    assert len(told) == len(FOUND)
+    for sentence, (line, beginning) in zip(told, FOUND, strict=True):
+        assert sentence.startswith(f"{file}:{line}: {beginning}")
+    machine = json.loads(run("check", "--json", file).output)
+    assert [problem["line"] for problem in machine["problems"]] == [line for line, _ in FOUND]
+    assert machine["warnings"] == []
+
+
+def test_check_of_a_valid_policy_exits_with_0_and_warns(file: Path) -> None:
+    file.write_text(START + rule("a", "block", 'countries = ["CU"]'), encoding="utf-8")
+    result = run("check", file)
+    assert (result.exit_code, result.output) == (0, f"{file}: valid, 1 rule, 0 warnings\n")
+    file.write_text(
+        'default = "allow"\n' + rule("a", "block", 'countries = ["CU"]'), encoding="utf-8"
+    )
+    result = run("check", file)
+    assert result.exit_code == 0
+    assert f"\n{file}:1: warning: fallback.unknown: is not stated" in f"\n{result.output}"
+    assert f"\n{file}: warning: contact: is missing" in f"\n{result.output}"
+    assert result.output.endswith("valid, 1 rule, 2 warnings\n")
+    assert [
+        found["line"] for found in json.loads(run("check", "--json", file).output)["warnings"]
+    ] == [None, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read: No such file"),
+        ("default = ", "not valid TOML: Invalid value (at end of document)"),
+        ('default = "allow"\n[lists.a]\npath = "gone.txt"\n', "lists.a.path: "),
+        (
+            'default = "allow"\n[lists.a]\npath = "policy.toml"\n',
+            "'default = \"allow\"'",
+        ),
+    ],
+    ids=["no file", "no TOML", "a list is not there", "a list with bad lines"],
+)
+def test_what_cannot_be_used_is_one_problem(file: Path, text: str | None, told: str) -> None:
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    result = run("check", file)
+    assert result.exit_code == 2
+    assert told in result.output
+    assert str(file) in result.output
+    if text is not None and "lists" in text:
+        assert result.output.startswith(f"{file}:3: lists.a.path: ")
+
+
+# advice
+
+
+def advised(text: str, folder: Path | None = None) -> list[tuple[int | None, str]]:
+    policy_file = None if folder is None else folder / "advised.toml"
+    if policy_file is None:
+        policy = Policy.from_mapping(tomllib.loads(text))
+    else:
+        policy_file.write_text(text, encoding="utf-8")
+        policy = Policy.load(policy_file)
+    return [tuple(found) for found in advice(policy, tomllib.loads(text), lines(text), NOW)]  # type: ignore[misc]
+
+
+HIDDEN = {
+    "the same words": ('countries = ["CU", "IR"]', 'countries = ["IR"]'),
+    "a continent hides its countries": ('continents = ["AF"]', 'countries = ["EG", "ZA"]'),
+    "a country hides its subdivisions": ('countries = ["UA"]', 'subdivisions = ["UA-43"]'),
+    "without a path hides with one": ('countries = ["CU"]', 'countries = ["CU"]\npaths = ["/a"]'),
+    "a path hides those below": (
+        'countries = ["CU"]\npaths = ["/v1/*"]',
+        'countries = ["CU"]\npaths = ["/v1/a", "/v1/b/*", "/v1/*"]',
+    ),
+    "all networks hide everything": (
+        'networks = ["0.0.0.0/0", "::/0"]',
+        'countries = ["CU"]\ncategories = ["tor"]',
+    ),
+    "a network hides its part": (
+        'networks = ["81.2.69.0/25", "81.2.69.128/25"]',
+        'networks = ["81.2.69.64-81.2.69.200"]',
+    ),
+    "less sure hides surer": ('categories = ["vpn:low"]', 'categories = ["vpn:high", "vpn"]'),
+    "a host hides those below": (
+        'countries = ["CU"]\nhosts = ["*.example.com"]',
+        'countries = ["CU"]\nhosts = ["api.example.com"]',
+    ),
+    "an AS number": ("asns = [64500, 64501]", "asns = [64501]"),
+    "an exception that both have": (
+        'countries = ["CU"]\nunless = { paths = ["/a"] }',
+        'countries = ["CU"]\nunless = [{ methods = ["GET"] }, { paths = ["/a"] }]',
+    ),
+    "attributes": (
+        'countries = ["CU"]\nattributes = { plan = ["free", "paid"] }',
+        'countries = ["CU"]\nattributes = { plan = ["free"], team = ["a"] }',
+    ),
+    "a schedule": (
+        'countries = ["CU"]\nuntil = 2027-02-01T00:00:00Z',
+        'countries = ["CU"]\nuntil = 2027-01-01T00:00:00Z',
+    ),
+}
+REACHED = {
+    "more countries": ('countries = ["CU"]', 'countries = ["CU", "IR"]'),
+    "another word": ('countries = ["CU"]', 'categories = ["tor"]'),
+    "one more word before": ('countries = ["CU"]\ncategories = ["tor"]', 'countries = ["CU"]'),
+    "other paths": ('countries = ["CU"]\npaths = ["/a"]', 'countries = ["CU"]\npaths = ["/a/*"]'),
+    "a glob": ('countries = ["CU"]\npaths = ["/a/*/b"]', 'countries = ["CU"]\npaths = ["/a/*"]'),
+    "an exception before": (
+        'countries = ["CU"]\nunless = { paths = ["/a"] }',
+        'countries = ["CU"]',
+    ),
+    "it ends": ('countries = ["CU"]\nuntil = 2027-01-01T00:00:00Z', 'countries = ["CU"]'),
+    "one address more": ('networks = ["81.2.69.0/25"]', 'networks = ["81.2.69.0-81.2.69.128"]'),
+    "surer before": ('categories = ["vpn:high"]', 'categories = ["vpn:low"]'),
+    "one family": ('networks = ["0.0.0.0/0"]', 'countries = ["CU"]'),
+    "a country in another continent": ('continents = ["AF"]', 'countries = ["EG", "DE"]'),
+    "another host": (
+        'countries = ["CU"]\nhosts = ["*.example.com"]',
+        'countries = ["CU"]\nhosts = ["example.com"]',
+    ),
+    "another attribute": (
+        'countries = ["CU"]\nattributes = { plan = ["free"] }',
+        'countries = ["CU"]\nattributes = { team = ["a"] }',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_rule_that_an_earlier_one_hides_is_told_h7(name: str) -> None:
+    earlier, later = HIDDEN[name]
+    text = START + rule("first", "block", earlier) + rule("second", "block", later)
+    told = [message for _, message in advised(text) if "never reached" in message]
+    assert told == [
+        "rules[2] (second): is never reached: rule 1 (first) matches everything that it does; "
+        "move it up, or remove it"
+    ]
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_a_rule_that_can_be_reached_is_not_told(name: str) -> None:
+    earlier, later = REACHED[name]
+    text = START + rule("first", "block", earlier) + rule("second", "block", later)
+    assert not [message for _, message in advised(text) if "never reached" in message]
+
+
+def test_counting_hides_nothing_and_letting_through_hides_no_stranger_spelling() -> None:
+    cuba = 'countries = ["CU"]'
+    counting = START + rule("first", "count", cuba) + rule("second", "block", cuba)
+    path = f'{cuba}\npaths = ["/a"]'
+    strict = START + rule("first", "allow", path) + rule("second", "block", path)
+    open_path = START + rule("first", "allow", 'paths = ["/a"]') + rule("second", "allow", path)
+    assert not [message for _, message in advised(counting) if "never reached" in message]
+    assert not [message for _, message in advised(strict) if "never reached" in message]
+    assert [message for _, message in advised(open_path) if "never reached" in message]
+
+
+def test_a_list_that_holds_all_of_a_later_one_hides_it(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("81.2.69.0/24\n2a02:db8::/32\n", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("81.2.69.7\n2a02:db8:1::/48\n", encoding="utf-8")
+    lists = '[lists.a]\npath = "a.txt"\n[lists.b]\npath = "b.txt"\n'
+    a, b = 'lists = ["a"]', 'lists = ["b"]'
+    network = 'networks = ["81.2.69.8/29"]'
+    hidden = (
+        START + lists + rule("a", "block", a) + rule("b", "block", b) + rule("c", "block", network)
+    )
+    told = [message[:12] for _, message in advised(hidden, tmp_path) if "never reached" in message]
+    assert told == ["rules[2] (b)", "rules[3] (c)"]
+    reached = START + lists + rule("b", "block", b) + rule("a", "block", a)
+    assert not [message for _, message in advised(reached, tmp_path) if "never reached" in message]
+
+
+UNWISE: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
+    "members of the EEA are separated": (
+        START + rule("a", "block", 'countries = ["DK", "CU"]'),
+        [(4, "rules[1] (a): separates members of the EEA from one another: block for DK, not for AT, BE, BG, CY, CZ, DE and 23 more; Regulation (EU) 2018/302")],
+    ),
+    "from a date on": (
+        START + '[[rules]]\nname = "a"\nblock_from = 2027-01-01T00:00:00Z\ncountries = ["DK"]\n',
+        [(4, "rules[1] (a): from 2027-01-01T00:00:00Z on, separates members of the EEA")],
+    ),
+    "on one path, by everyone else": (
+        START + rule("a", "block", 'networks = ["0.0.0.0/0", "::/0"]\npaths = ["/shop/*"]\nunless = { countries = ["SE"] }'),
+        [(4, "rules[1] (a): separates members of the EEA")],
+    ),
+    "by default": (
+        'default = "block"\ncontact = "https://example.com/a"\n' + rule("a", "allow", 'countries = ["SE"]'),
+        [(1, "default: separates members of the EEA from one another: block for AT, BE")],
+    ),
+    "a group without its territories": (
+        START + rule("a", "warn", 'countries = [\n"@eea",\n]'),
+        [(7, "rules[1] (a).countries: @eea does not hold those parts of the EU that have a code")],
+    ),
+    "a rule has ended": (
+        START + rule("a", "block", 'countries = ["CU"]\nuntil = 2026-11-22T00:00:00Z'),
+        [(8, "rules[1] (a).until: was 2026-11-22, so the rule matches nothing any more")],
+    ),
+    "things that nothing names": (
+        START + '[credentials.staff]\nheader = "X"\nsha256 = ["' + "0" * 64 + '"]\n[responses.page]\ntype = "html"\n',
+        [(4, "credentials.staff: no rule names it"), (7, "responses.page: nothing names it")],
+    ),
+    "a test without a time": (
+        START + rule("a", "block", 'countries = ["CU"]\nuntil = 2027-01-01T00:00:00Z') + '[[tests]]\ncountry = "CU"\nexpect = "block"\n',
+        [(9, "tests[1].at: is missing, and rules have dates")],
+    ),
+    "an unknown country is let in": (
+        'default = "allow"\ncontact = "https://example.com/a"\n' + rule("a", "block", 'continents = ["AF"]'),
+        [(1, "fallback.unknown: is not stated, so a block list lets in")],
+    ),
+    "nobody to ask": (
+        'default = "block"\n',
+        [(None, "contact: is missing")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNWISE)
+def test_what_an_owner_has_most_likely_not_meant_is_told(name: str) -> None:
+    text, expected = UNWISE[name]
+    found = advised(text)
+    assert [line for line, _ in found] == [line for line, _ in expected]
+    for (_, message), (_, beginning) in zip(found, expected, strict=True):
+        assert message.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        START + rule("a", "block", 'countries = ["@eea", "@eu-territories"]'),
+        START + rule("a", "count", 'countries = ["DK"]'),
+        START + rule("a", "block", 'countries = ["CU"]\nuntil = 2027-01-01T00:00:00Z'),
+        'default = "allow"\n' + rule("a", "warn", 'countries = ["CU"]'),
+        'default = "block"\ncontact = "mailto:help@example.com"\n',
+    ],
+)
+def test_a_policy_that_says_what_it_means_gets_no_advice(text: str) -> None:
+    assert advised(text) == []
+
+
+# explain
+
+
+def test_explain_tells_every_rule_word_by_word_and_the_decision(file: Path) -> None:
+    file.write_text(
+        START
+        + rule("health", "allow", 'paths = ["/healthz"]')
+        + rule("seen", "count", 'countries = ["GB"]')
+        + rule("tor", "block", 'categories = ["tor"]\ncountries = ["GB"]')
+        + '[[rules]]\nname = "soon"\nwarn_from = 2026-01-01T00:00:00Z\nblock_from = 2027-01-01T00:00:00Z\n'
+        + 'countries = ["GB"]\nunless = { attributes = { plan = ["paid"] } }\n'
+        + rule("never", "block", 'countries = ["CU"]'),
+        encoding="utf-8",
+    )
+    at = ("--at", "2026-11-22T00:00:00Z", "--path", "/v1")
+    result = run("explain", file, "81.2.69.142", *at)
+    assert result.exit_code == 0
+    assert (
+        result.output
+        == """\
+81.2.69.142 appears to be in GB
+GET /v1, 2026-11-22T00:00:00Z
+
+  1  health (allow) does not match
+       no   path /v1 is not in paths [/healthz]
+  2  seen (count) matches
+       yes  country GB is in countries [GB]
+  3  tor (block) does not match
+       yes  country GB is in countries [GB]
+       no   categories none is not in categories [tor:medium]
+  4  soon (warn) matches
+       yes  2026-11-22T00:00:00Z is not before warn_from 2026-01-01T00:00:00Z
+       yes  2026-11-22T00:00:00Z is before block_from 2027-01-01T00:00:00Z
+       yes  country GB is in countries [GB]
+       yes  unless[1] does not hold: attribute plan is not one of [paid]
+   … 1 more not tried
+
+warn by rule soon (reason country); counted by seen; the app answers, with a warning: unsupported_country_region_territory
+"""
+    )
+    paid = run("explain", file, "81.2.69.142", *at, "--attribute", "plan=paid").output
+    assert "no   unless[1] holds: attribute plan is one of [paid]" in paid
+    assert paid.endswith("allow by default (reason default); counted by seen\n")
+    blocked = run("explain", file, "81.2.69.142", "--at", "2027-01-01T00:00:00Z", "--json")
+    told = json.loads(blocked.output)
+    assert (told["decided"], told["rule"], told["response_status"]) == ("block", "soon", 403)
+    assert [rule["matched"] for rule in told["tried"]] == [False, True, False, True]
+
+
+def test_explain_tells_of_clients_without_a_country(file: Path) -> None:
+    file.write_text(START + rule("a", "block", 'continents = ["AF"]'), encoding="utf-8")
+    lost = run("explain", file, "-").output
+    assert lost.startswith("a client whose address cannot be told\n")
+    assert "no   country none (unresolved) is not in continents [AF]" in lost
+    assert "block by fallback.unresolved (reason unresolved); the client gets status 403" in lost
+    private = run("explain", file, "10.0.0.1").output
+    assert private.startswith("10.0.0.1 is private: it has no country\n")
+    assert "allow by fallback.private" in private
+
+
+def test_explain_tells_when_a_path_is_no_normal_one(file: Path) -> None:
+    words = 'countries = ["GB"]\npaths = ["/a/b"]'
+    file.write_text(START + rule("a", "warn", words) + rule("b", "block", words), encoding="utf-8")
+    output = run("explain", file, "81.2.69.142", "--path", "/a//b").output
+    assert (
+        "is not in paths [/a/b] (not in normal form, so only what blocks looks through it)"
+        in output
+    )
+    assert "is in paths [/a/b] (not in normal form, which is looked through)" in output
+    assert "block by rule b" in output
+
+
+def test_explain_reads_headers_and_says_when_a_credential_has_been_shown(file: Path) -> None:
+    digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"  # of "secret"
+    file.write_text(
+        'default = "block"\n[credentials.staff]\nheader = "X-Staff"\n'
+        f'sha256 = ["{digest}"]\n' + rule("staff", "allow", 'credentials = ["staff"]'),
+        encoding="utf-8",
+    )
+    shown = run("explain", file, "81.2.69.142", "--header", "X-Staff: secret").output
+    assert "yes  the request shows staff, one of credentials [staff]" in shown
+    hidden = run("explain", file, "81.2.69.142").output
+    assert "no   the request shows none of credentials [staff]" in hidden
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["81.2.69.0/24"], "give one address, not a network or a range"),
+        (["81.2.69.142", "--at", "2026-11-22"], "a time without an offset; add Z"),
+        (["81.2.69.142", "--at", "soon"], "must be a time such as"),
+        (["81.2.69.142", "--header", "X-Staff"], "'X-Staff' has no ':'; write 'Accept: text/html'"),
+        (["81.2.69.142", "--attribute", "paid"], "'paid' has no '='; write customer=eligible"),
+        (["81.2.69.142", "--database", "gone.grdb"], "gone.grdb"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_bad_input_gives_one_sentence(file: Path, arguments: list[str], told: str) -> None:
+    file.write_text(START, encoding="utf-8")
+    result = run("explain", file, *arguments)
+    assert result.exit_code in (1, 2)
+    assert told in result.output
+    assert "Traceback" not in result.output
+
+
+DATA = tiny_database(
+    {"81.2.69.0/25": "DE", "81.2.69.128/25": "CU", "89.160.20.0/24": "US", "2a02:db8::/32": "EG"},
+    {
+        "81.2.69.64/26": "vpn:high:X",
+        "81.2.69.192/26": "tor:high:T",
+        "89.160.20.0/25": "hosting:low:H",
+    },
+)
+DIGEST = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+TIMES = [
+    datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 6, 1, tzinfo=UTC),
+    datetime(2027, 1, 1, tzinfo=UTC),
+]
+
+
+def some(*values: Any) -> st.SearchStrategy[list[Any]]:
+    return st.lists(st.sampled_from(values), min_size=1, max_size=2, unique=True)
+
+
+WORDS: dict[str, st.SearchStrategy[Any]] = {
+    "countries": some("DE", "CU", "US"),
+    "continents": some("EU", "NA", "AF"),
+    "categories": some("vpn", "tor", "hosting", "hosting:low"),
+    "networks": some("81.2.69.0/26", "81.2.69.192/26", "0.0.0.0/0", "::/0"),
+    "paths": some("/a", "/a/*", "/*/b"),
+    "methods": some("GET", "POST"),
+    "hosts": some("api.example.com", "*.example.com"),
+    "protocols": some("http", "websocket"),
+    "credentials": some("staff", "old"),
+    "attributes": st.fixed_dictionaries({"plan": some("free", "paid")}),
+}
+CONDITIONS = st.fixed_dictionaries({}, optional=WORDS)
+EXCEPTIONS = st.lists(CONDITIONS.filter(bool), max_size=2)
+SCHEDULES = st.one_of(
+    st.fixed_dictionaries({"action": st.sampled_from(list(Action))}),
+    st.just({"warn_from": TIMES[0], "block_from": TIMES[1]}),
+    st.fixed_dictionaries({"block_from": st.sampled_from(TIMES[:2])}),
+    st.just({"action": Action.BLOCK, "until": TIMES[1]}),
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    rules = []
+    for number in range(draw(st.integers(1, 6))):
+        words = draw(CONDITIONS)
+        schedule = draw(SCHEDULES)
+        if not words.keys() & {"countries", "continents", "categories", "networks"}:
+            words["countries"] = draw(WORDS["countries"])
+        unless = draw(EXCEPTIONS)
+        rules.append(
+            {"name": f"r{number}", **words, **schedule} | ({"unless": unless} if unless else {})
+        )
+    return Policy.from_mapping(
+        {
+            "default": draw(st.sampled_from(["allow", "block"])),
+            "credentials": {
+                "staff": {"header": "X-Staff", "sha256": [DIGEST]},
+                "old": {"header": "X-Staff", "sha256": [DIGEST], "until": TIMES[1]},
+            },
+            "rules": rules,
+        }
+    )
+
+
+ADDRESSES = [
+    "81.2.69.1",
+    "81.2.69.65",
+    "81.2.69.130",
+    "81.2.69.200",
+    "89.160.20.1",
+    "2a02:db8::1",
+    "203.0.113.1",
+    "8.8.8.8",
+    "10.0.0.1",
+    None,
+]
+REQUESTS: st.SearchStrategy[dict[str, Any]] = st.builds(
+    dict,
+    path=st.sampled_from(["/", "/a", "/a/b", "/a//b", "/A", "/x/b", "/%61"]),
+    method=st.sampled_from(["GET", "POST", "get"]),
+    protocol=st.sampled_from(["http", "websocket"]),
+    host=st.sampled_from([None, "api.example.com", "example.com", "X.Example.com:443"]),
+    headers=st.sampled_from([(), ((b"x-staff", b"secret"),), ((b"X-Staff", b"other"),)]),
+    attributes=st.sampled_from([{}, {"plan": "free"}, {"plan": "paid"}]),
+    at=st.sampled_from([datetime(2025, 1, 1, tzinfo=UTC), *TIMES]),
+)
+
+
+@settings(max_examples=300)
+@given(policies(), st.sampled_from(ADDRESSES), REQUESTS)
+def test_an_explanation_agrees_with_the_engine(
+    policy: Policy, address: str | None, asked: dict[str, Any]
+) -> None:
+    attributes = asked["attributes"]
+    now = asked["at"].timestamp()
+    request = Request(
+        asked["path"], None, asked["method"], asked["protocol"], asked["headers"], asked["host"], lambda: attributes, now,
+    )  # fmt: skip
+    snapshot = Snapshot(policy, DATA)
+    location, labels = snapshot.place(address)
+    decision = snapshot.judge(address, request)[1]
+    tried = explained(policy, Sender(location=location, labels=labels, request=request, now=now))
+    matched = [each for each in tried if each.matched and each.action is not None]
+    counted = tuple(each.rule for each in matched if each.action is Action.COUNT)
+    decided = [each for each in matched if each.action is not Action.COUNT]
+    assert counted == decision.counted
+    assert [each.rule for each in decided] == ([] if decision.rule is None else [decision.rule])
+    if decided:
+        assert decided[0] is tried[-1]
+        assert decided[0].action == decision.decided
+    else:
+        assert len(tried) == len(policy.rules)
+    assert all(each.matched is False for each in tried if each.action is None)
+
+
+# test
+
+TESTED = (
+    START
+    + '[credentials.staff]\nheader = "X-Staff"\nsha256 = ["'
+    + "0" * 64
+    + '"]\nuntil = 2027-01-01T00:00:00Z\n'
+    + rule("staff", "allow", 'credentials = ["staff"]')
+    + rule("cuba", "block", 'countries = ["CU"]')
+)
+
+
+def case(words: str, expect: str) -> str:
+    return f'[[tests]]\n{words}\nexpect = "{expect}"\n'
+
+
+def test_tests_that_pass_exit_with_0(file: Path) -> None:
+    file.write_text(
+        TESTED + case('country = "CU"', "block") + case('country = "DE"', "allow"), encoding="utf-8"
+    )
+    result = run("test", file, file)
+    assert (result.exit_code, result.output) == (0, "4 passed, 0 failed\n")
+
+
+def test_a_test_that_fails_is_told_with_place_and_rule_and_exits_with_1(file: Path) -> None:
+    text = (
+        TESTED
+        + case('name = "Havana"\ncountry = "CU"\nrule = "staff"', "allow")
+        + case('country = "DE"', "allow")
+    )
+    file.write_text(text, encoding="utf-8")
+    line = text.splitlines().index("[[tests]]") + 1
+    result = run("test", file)
+    assert result.exit_code == 1
+    assert result.output == (
+        f"{file}:{line}: tests[1] (Havana): expect is block, expected allow; "
+        "rule is cuba, expected staff; decided by rule cuba\n1 passed, 1 failed\n"
+    )
+    told = json.loads(run("test", "--json", file).output)
+    assert [entry["passed"] for entry in told] == [False, True]
+    assert told[0]["line"] == line
+
+
+def test_a_policy_without_tests_is_an_error_since_nothing_could_fail(file: Path) -> None:
+    file.write_text(START, encoding="utf-8")
+    result = run("test", file)
+    assert result.exit_code == 2
+    assert "has no tests, so nothing could fail; add [[tests]]" in result.output
+
+
+def test_an_invalid_policy_is_told_with_its_line(file: Path) -> None:
+    file.write_text(START + case('country = "UK"', "block"), encoding="utf-8")
+    result = run("test", file)
+    assert result.exit_code == 2
+    assert f"{file}:5: tests[1].country: is 'UK'" in result.output
+
+
+def outcome(policy: dict[str, Any], **given: Any) -> tuple[str, str | None, tuple[str, ...]]:
+    found = tried(Snapshot(Policy.from_mapping(policy), DATA), Case(**{"expect": "block"} | given))
+    return str(found.decision.decided), found.decision.rule, found.failures
+
+
+POLICY: dict[str, Any] = {
+    "default": "allow",
+    "fallback": {"unknown": "warn", "private": "block"},
+    "credentials": {"staff": {"header": "X-Staff", "sha256": [DIGEST], "until": "2027-01-01T00:00:00Z"}},
+    "rules": [
+        {"name": "staff", "action": "allow", "credentials": ["staff"]},
+        {"name": "vpn", "action": "block", "categories": ["vpn:high"]},
+        {"name": "as", "action": "block", "asns": [64500]},
+        {"name": "some", "action": "block", "networks": ["81.2.69.0/26"]},
+        {"name": "rest", "action": "block", "networks": ["0.0.0.0/0", "::/0"], "unless": {"countries": ["DE"]}, "hosts": ["shop.example.com"]},
+        {"name": "paid", "action": "warn", "countries": ["DE"], "attributes": {"plan": ["free"]}},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "action", "rule"),
+    [
+        ({"country": "DE"}, "allow", None),
+        ({"country": "DE", "categories": ["vpn:high"]}, "block", "vpn"),
+        ({"country": "DE", "categories": ["vpn:low"]}, "allow", None),
+        ({"country": "DE", "asn": 64500}, "block", "as"),
+        ({"country": "FR", "host": "shop.example.com"}, "block", "rest"),
+        ({"country": "DE", "host": "shop.example.com"}, "allow", None),
+        ({"country": "DE", "attributes": {"plan": "free"}}, "warn", "paid"),
+        ({"case": "unknown"}, "warn", None),
+        ({"case": "unknown", "host": "shop.example.com"}, "block", "rest"),
+        ({"case": "private"}, "block", None),
+        ({"case": "unresolved"}, "block", None),
+        ({"case": "unresolved", "host": "shop.example.com"}, "block", None),
+        ({"address": "81.2.69.1"}, "block", "some"),
+        ({"address": "81.2.69.70"}, "block", "vpn"),
+        ({"address": "10.0.0.1"}, "block", None),
+        ({"case": "unresolved", "credentials": ["staff"], "at": TIMES[0]}, "allow", "staff"),
+        ({"case": "unresolved", "credentials": ["staff"], "at": TIMES[2]}, "block", None),
+        (
+            {"case": "unresolved", "headers": {"X-Staff": "secret"}, "at": TIMES[0]},
+            "allow",
+            "staff",
+        ),
+    ],
+    ids=str,
+)
+def test_a_case_is_judged_from_where_it_says(
+    given: dict[str, Any], action: str, rule: str | None
+) -> None:
+    assert outcome(POLICY, **given)[:2] == (action, rule)
+
+
+def test_everything_that_is_expected_is_compared() -> None:
+    wanted = {"country": "DE", "categories": ["vpn:high"]}
+    got: dict[str, Any] = {
+        "rule": "vpn",
+        "reason": "category",
+        "code": "anonymous_network",
+        "status": 403,
+    }
+    assert outcome(POLICY, **wanted, **got)[2] == ()
+    wrong: dict[str, Any] = {
+        "rule": "as",
+        "reason": "country",
+        "code": "network_not_allowed",
+        "status": 451,
+    }
+    for key, value in wrong.items():
+        assert outcome(POLICY, **wanted, **{key: value})[2] == (
+            f"{key} is {got[key]}, expected {value}",
+        )
+    assert outcome(POLICY, address="81.2.69.130", country="DE", expect="allow")[2] == (
+        "country is CU, expected DE",
+    )
+    assert outcome(POLICY, country="DE", expect="allow", status=403)[2] == (
+        "status is none, expected 403",
+    )
+
+
+def test_a_dry_run_is_tested_as_if_it_were_none() -> None:
+    assert outcome(POLICY | {"mode": "dry-run"}, country="DE", asn=64500)[2] == ()
+
+
+def test_the_status_is_that_of_the_form_of_the_response() -> None:
+    forms = {
+        "legal": {"type": "rfc7725", "blocked_by": "https://example.com/"},
+        "own": {"type": "app"},
+    }
+    policy = POLICY | {"responses": forms, "response": "legal"}
+    assert outcome(policy, country="DE", asn=64500, status=451)[2] == ()
+    assert outcome(policy | {"response": "own"}, country="DE", asn=64500, status=403)[2] == (
+        "status is none, expected 403",
+    )
+
+
+def test_tests_do_not_look_at_the_emergency_switch(file: Path) -> None:
+    (file.parent / "off").touch()
+    text = 'emergency_file = "off"\n' + TESTED
+    file.write_text(text + case('address = "152.206.0.1"', "block"), encoding="utf-8")
+    assert run("test", file).output == "1 passed, 0 failed\n"
+
+
+# diff
+
+
+def told(changes: list[Change]) -> list[tuple[str, str, str, str, str, int, int]]:
+    return [
+        (c.asked, c.country, c.part, str(c.before), str(c.after), c.ipv4, c.ipv6) for c in changes
+    ]
+
+
+def changed(old: dict[str, Any], new: dict[str, Any], at: datetime = NOW) -> list[Change]:
+    return differences(Policy.from_mapping(old), Policy.from_mapping(new), DATA, at.timestamp())
+
+
+def test_a_country_that_is_blocked_now_is_told_with_its_addresses() -> None:
+    new = {
+        "default": "allow",
+        "rules": [{"name": "a", "action": "block", "countries": ["CU", "EG"]}],
+    }
+    assert told(changed({"default": "allow"}, new)) == [
+        ("any request", "CU", "", "allow", "block", 128, 0),
+        ("any request", "EG", "", "allow", "block", 0, 1 << 32),
+    ]
+    assert changed(new, new) == []
+
+
+def test_a_part_of_a_country_is_named_by_what_it_is() -> None:
+    new = {"default": "allow", "rules": [{"name": "a", "action": "warn", "categories": ["tor"]}]}
+    assert told(changed({"default": "allow"}, new)) == [
+        ("any request", "CU", "tor:high", "allow", "warn", 64, 0)
+    ]
+    networks = {
+        "default": "allow",
+        "rules": [{"name": "a", "action": "warn", "networks": ["81.2.69.0/28", "89.160.20.7"]}],
+    }
+    assert told(changed({"default": "allow"}, networks)) == [
+        ("any request", "DE", "81.2.69.0/28 and 1 more", "allow", "warn", 16, 0),
+        ("any request", "US", "81.2.69.0/28 and 1 more, hosting:low", "allow", "warn", 1, 0),
+    ]
+
+
+def test_a_route_that_changes_is_told_alone() -> None:
+    blocked = {
+        "name": "a",
+        "action": "block",
+        "countries": ["CU"],
+        "paths": ["/v1/*"],
+        "methods": ["POST"],
+    }
+    new = {"default": "allow", "rules": [blocked]}
+    assert told(changed({"default": "allow"}, new)) == [
+        ("POST /v1/…", "CU", "", "allow", "block", 128, 0)
+    ]
+
+
+def test_who_sends_it_is_told_too() -> None:
+    rules = [
+        {
+            "name": "a",
+            "action": "block",
+            "countries": ["CU"],
+            "unless": {"attributes": {"plan": ["paid"]}},
+        }
+    ]
+    assert told(changed({"default": "allow"}, {"default": "allow", "rules": rules})) == [
+        ("GET any other path", "CU", "", "allow", "block", 128, 0)
+    ]
+
+
+def test_the_time_decides_about_dates() -> None:
+    new = {
+        "default": "allow",
+        "rules": [
+            {"name": "a", "countries": ["CU"], "warn_from": TIMES[0], "block_from": TIMES[2]}
+        ],
+    }
+    for at, action in ((TIMES[1], "warn"), (TIMES[2], "block")):
+        assert [change.after for change in changed({"default": "allow"}, new, at)] == [action]
+    assert changed({"default": "allow"}, new, datetime(2025, 1, 1, tzinfo=UTC)) == []
+
+
+def test_what_has_no_country_is_told() -> None:
+    old = {"default": "allow"}
+    new = {
+        "default": "allow",
+        "fallback": {
+            "unknown": "block",
+            "private": "warn",
+            "unresolved": "allow",
+            "no_data": "warn",
+        },
+    }
+    found = {
+        change.country: (change.before, change.after, change.ipv4 > 0)
+        for change in changed(old, new)
+    }
+    assert found == {
+        "no_data": ("block", "warn", False),
+        "private": ("allow", "warn", True),
+        "unknown": ("allow", "block", True),
+        "unresolved": ("block", "allow", False),
+    }
+
+
+def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "old.txt").write_text("81.2.69.0/30\n", encoding="utf-8")
+    (tmp_path / "new.txt").write_text("81.2.69.0/29\n", encoding="utf-8")
+    old, new = (
+        {
+            "default": "allow",
+            "lists": {"partners": {"path": str(tmp_path / name)}},
+            "rules": [{"name": "a", "action": "block", "lists": ["partners"]}],
+        }
+        for name in ("old.txt", "new.txt")
+    )
+    assert told(changed(old, new)) == [
+        ("any request", "DE", "list partners", "allow", "block", 4, 0)
+    ]
+
+
+@settings(max_examples=60)
+@given(policies(), policies(), st.sampled_from(TIMES))
+def test_a_difference_is_what_the_engine_says_address_by_address(
+    old: Policy, new: Policy, at: datetime
+) -> None:
+    told = differences(old, new, DATA, at.timestamp())
+    first, second = Snapshot(old, DATA), Snapshot(new, DATA)
+    counted = {"81.2.69.0/24": 0, "89.160.20.0/24": 0}
+    for network in counted:
+        for address in ip_network(network):
+            asked = Request("/…", None, host="", at=at.timestamp())
+            before, after = (
+                snapshot.judge(ip_address(address), asked)[1].decided
+                for snapshot in (first, second)
+            )
+            counted[network] += before is not after
+    general = [change for change in told if change.asked in ("any request", "GET any other path")]
+    assert sum(counted.values()) == sum(
+        change.ipv4 for change in general if change.country in ("DE", "CU", "US")
+    )
+
+
+def test_diff_prints_a_table_and_counts_the_default_data(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    old.write_text('default = "allow"\n', encoding="utf-8")
+    new.write_text(
+        'default = "allow"\n' + rule("a", "block", 'countries = ["KP"]'), encoding="utf-8"
+    )
+    result = run("diff", old, new)
+    assert result.exit_code == 0
+    header, row = result.output.splitlines()
+    assert header.split() == ["REQUEST", "FROM", "BEFORE", "AFTER", "IPV4", "IPV6", "/64"]
+    assert re.fullmatch(r"any request +KP +allow +block +1,\d\d\d +[\d,]+", row)
+    (told,) = json.loads(run("diff", "--json", old, new).output)
+    assert (told["country"], told["before"], told["after"]) == ("KP", "allow", "block")
+    assert run("diff", old, old).output == "nothing changes\n"
+    new.write_text('default = "block"\n', encoding="utf-8")
+    assert re.search(r"any request +2\d\d countries +allow +block", run("diff", old, new).output)
+
+
+def test_diff_of_a_wrong_policy_names_it(tmp_path: Path) -> None:
+    old = tmp_path / "old.toml"
+    old.write_text('default = "allow"\n', encoding="utf-8")
+    result = run("diff", old, tmp_path / "gone.toml")
+    assert result.exit_code == 2
+    assert "gone.toml" in result.output
+
+
+# groups
+
+
+def test_groups_are_printed_with_members_date_and_source() -> None:
+    result = run("groups")
+    assert result.exit_code == 0
+    assert "@eu  27 members, as of 2020-02-01\n  AT BE BG CY CZ DE" in result.output
+    assert list(json.loads(run("groups", "--json").output)) == list(GROUPS)
+    assert json.loads(run("groups", "--json").output)["@efta"]["members"] == [
+        "CH",
+        "IS",
+        "LI",
+        "NO",
+    ]

@@ -52,10 +52,29 @@ def seconds(instant: str) -> float:
     return datetime.fromisoformat(instant).timestamp()
 
 
-def engine_at(name: str, instant: str, database: Database) -> Engine:
-    return Engine(
-        POLICIES / f"ai-vendor-{name}.toml", database=database, clock=lambda: seconds(instant)
-    )
+class Operator:
+    """A vendor's engine, whose clock the test sets."""
+
+    def __init__(self, name: str, database: Database) -> None:
+        self._now = 0.0
+        self.engine = Engine(
+            POLICIES / f"ai-vendor-{name}.toml", database=database, clock=lambda: self._now
+        )
+
+    def at(self, instant: str) -> Engine:
+        """Set the clock."""
+        self._now = seconds(instant)
+        return self.engine
+
+
+@pytest.fixture(scope="module")
+def direct(database: Database) -> Operator:
+    return Operator("direct", database)
+
+
+@pytest.fixture(scope="module")
+def cloud(database: Database) -> Operator:
+    return Operator("cloud", database)
 
 
 def call(address: str, path: str = "/v1/chat/completions") -> Request:
@@ -71,15 +90,13 @@ def done(answer: Answer) -> str:
     return "warn" if "georestrict-warning" in answer.headers else "allow"
 
 
-def test_the_table_of_the_story_is_what_the_two_policies_say(database: Database) -> None:
-    direct, cloud = (
-        Engine(POLICIES / f"ai-vendor-{name}.toml", database=database)
-        for name in ("direct", "cloud")
-    )
+def test_the_table_of_the_story_is_what_the_two_policies_say(
+    direct: Operator, cloud: Operator
+) -> None:
     asked: dict[str, tuple[Engine, dict[str, str]]] = {
-        "direct": (direct, {}),
-        "cloud": (cloud, {}),
-        "cloud, eligible": (cloud, ELIGIBLE),
+        "direct": (direct.engine, {}),
+        "cloud": (cloud.engine, {}),
+        "cloud, eligible": (cloud.engine, ELIGIBLE),
     }
     computed = [
         {"from": country, "policy": name}
@@ -97,13 +114,12 @@ def test_the_table_of_the_story_is_what_the_two_policies_say(database: Database)
     assert read_table(STORY, "# Two vendors, one database") == computed
 
 
-@pytest.mark.parametrize(("instant", "expected"), zip(INSTANTS, UNSUPPORTED, strict=True))
+@pytest.mark.parametrize(("instant", "expected"), [*zip(INSTANTS, UNSUPPORTED, strict=True)])
 @pytest.mark.parametrize("country", ["CN", "HK", "IR"])
 def test_an_unsupported_country_is_let_in_then_warned_then_refused(
-    through: Through, country: str, instant: str, expected: str, database: Database
+    through: Through, country: str, instant: str, expected: str, direct: Operator
 ) -> None:
-    engine = engine_at("direct", instant, database)
-    answer = through(call(ADDRESSES[country]), engine=engine)
+    answer = through(call(ADDRESSES[country]), engine=direct.at(instant))
     assert done(answer) == expected
     if expected == "warn":
         warning = answer.headers["georestrict-warning"]
@@ -115,30 +131,24 @@ def test_an_unsupported_country_is_let_in_then_warned_then_refused(
 @pytest.mark.parametrize("instant", INSTANTS)
 @pytest.mark.parametrize("country", ["GB", "US"])
 def test_a_supported_country_stays_as_it_was(
-    through: Through, country: str, instant: str, database: Database
+    through: Through, country: str, instant: str, direct: Operator
 ) -> None:
-    answer = through(call(ADDRESSES[country]), engine=engine_at("direct", instant, database))
+    answer = through(call(ADDRESSES[country]), engine=direct.at(instant))
     assert done(answer) == "allow"
 
 
-def test_one_running_middleware_follows_the_clock_there_and_back(
-    through: Through, database: Database
-) -> None:
-    now = [0.0]
-    engine = Engine(POLICIES / "ai-vendor-direct.toml", database=database, clock=lambda: now[0])
-    seen = []
-    for instant in (*INSTANTS, *INSTANTS[::-1]):
-        now[0] = seconds(instant)
-        seen.append(done(through(call(ADDRESSES["CN"]), engine=engine)))
+def test_the_decision_follows_the_clock_there_and_back(through: Through, direct: Operator) -> None:
+    there_and_back = (*INSTANTS, *INSTANTS[::-1])
+    seen = [done(through(call(ADDRESSES["CN"]), engine=direct.at(at))) for at in there_and_back]
     assert tuple(seen) == UNSUPPORTED + UNSUPPORTED[::-1]
 
 
 @pytest.mark.parametrize("path", ["/account/export", "/billing/invoices/7", "/appeal", "/status"])
 def test_what_the_refused_need_stays_open_to_them(
-    through: Through, path: str, database: Database
+    through: Through, path: str, direct: Operator
 ) -> None:
-    engine = engine_at("direct", INSTANTS[-1], database)
-    assert done(through(call(ADDRESSES["CN"], path), engine=engine)) == "allow"
+    answer = through(call(ADDRESSES["CN"], path), engine=direct.at(INSTANTS[-1]))
+    assert done(answer) == "allow"
 
 
 @pytest.mark.parametrize(
@@ -153,11 +163,11 @@ def test_what_the_refused_need_stays_open_to_them(
     ],
 )
 def test_the_second_vendor_serves_whom_it_calls_eligible(
-    through: Through, country: str, told: dict[str, str], expected: str, database: Database
+    through: Through, country: str, told: dict[str, str], expected: str, cloud: Operator
 ) -> None:
     answer = through(
         call(ADDRESSES[country]),
-        engine=engine_at("cloud", INSTANTS[-1], database),
+        engine=cloud.at(INSTANTS[-1]),
         attributes=lambda _: told,
     )
     assert done(answer) == expected

@@ -338,7 +338,7 @@ def test_the_status_of_each_error_code_is_the_one_in_the_table(code: Code) -> No
     rows = read_table(README, "### Error codes: what a client is told")
     (row,) = [row for row in rows if row["code"] == f"`{code}`"]
     decision = Decision(action=Action.BLOCK, reason=Reason.DEFAULT, code=code)
-    response = blocked(decision, Policy.short(block=["CU"]), None)
+    response = blocked(decision, Policy.short(block=["CU"]))
     assert row["status"] == str(response.status)
     assert ("Retry-After" in row["cause"]) == ("retry-after" in dict(response.headers))
 

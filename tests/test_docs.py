@@ -37,6 +37,7 @@ from georestrict.address import AddressReason
 from georestrict.asgi import GeoRestrictMiddleware
 from georestrict.manifest import Manifest
 from georestrict.policy import Action, Fallback, reader
+from georestrict.policy.cases import CASE_KEYS
 from georestrict.policy.words import WHERE
 from georestrict.response import blocked
 from georestrict.testing import tiny_database
@@ -380,6 +381,12 @@ def test_the_tables_list_every_key_of_a_policy_and_every_word_of_a_rule() -> Non
     assert spans[6 : 6 + len(WHERE)] == list(WHERE)
     assert "one of the first seven words" in section and len(WHERE) == 7
     assert sorted(words(read_table(POLICY, "### Network categories"))) == sorted(Category)
+
+
+def test_the_table_of_cases_lists_every_key() -> None:
+    rows = read_table(POLICY, "## Tests of a policy")
+    named = [key for row in rows for key in re.findall("`([a-z_]+)`", row["key"])]
+    assert sorted(named) == sorted(CASE_KEYS)
 
 
 def test_the_words_that_the_readme_names_are_those_of_a_rule() -> None:

@@ -7,6 +7,7 @@ middlewares in ``georestrict.asgi`` and ``georestrict.wsgi`` enforce what it dec
 from georestrict._core import BACKEND
 from georestrict.database import Database
 from georestrict.decision import Code, Decision, Reason
+from georestrict.endpoints import restrict
 from georestrict.engine import Engine
 from georestrict.errors import (
     ChecksumError,
@@ -44,4 +45,5 @@ __all__ = [
     "StaleDataError",
     "Status",
     "VersionError",
+    "restrict",
 ]

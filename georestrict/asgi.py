@@ -8,6 +8,7 @@ from typing import Any
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
+from georestrict.endpoints import Around, around
 from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.observe import logger
 from georestrict.policy import Action
@@ -47,6 +48,8 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         coroutine function. Servers that ask what ``__call__`` is (uvicorn) look at the instance, so
         there it is one.
         """
+        if self.policies:
+            self.app = self._asking(self.app)
         way_in = None if self.guard_caches else self.way_in
         self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, way_in)
         self.__dict__["__call__"] = self.guarded
@@ -74,6 +77,61 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             self._log(judgement, scope)
         change = self.change(judgement, cached=kind == "http")
         await self.app(scope, receive, send if change is None else _changing(send, change))
+
+    def _asking(self, app: App) -> App:
+        """Have an app's endpoints ask policies of their own, and send what these refuse."""
+
+        async def asking(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] not in ("http", "websocket"):
+                await app(scope, receive, send)
+                return
+            received = {**scope}  # the app may change its own
+            request = Around(self, scope, lambda _: _request(received))
+            first: Message | None = None
+            started = refused = False
+
+            async def receiving() -> Message:
+                nonlocal first
+                message = await receive()
+                first = message if first is None else first
+                return message
+
+            async def receiving_again() -> Message:
+                return await receive() if first is None else first
+
+            async def refuse(judgement: Judgement) -> None:
+                nonlocal refused
+                refused = True
+                for one in request.judgements:
+                    await self._announce(one, scope)
+                await self._refuse(judgement, scope, receiving_again, send)
+
+            async def sending(message: Message) -> None:
+                nonlocal started
+                if refused:
+                    return
+                if not started and request.refusal is not None:
+                    await refuse(request.refusal)
+                    return
+                answer = send
+                if message["type"] in _WITH_HEADERS:
+                    started = True
+                    for one in request.judgements:
+                        await self._announce(one, scope)
+                        self._log(one, scope)
+                        change = self.change(one, cached=scope["type"] == "http")
+                        answer = answer if change is None else _changing(answer, change)
+                await answer(message)
+
+            token = around.set(request)
+            try:
+                await app(scope, receiving, sending)
+            finally:
+                around.reset(token)
+            if request.refusal is not None and not started and not refused:
+                await refuse(request.refusal)
+
+        return asking
 
     async def _announce(self, judgement: Judgement, scope: Scope) -> None:
         """Tell the app of a decision; a defect there does not touch the request."""

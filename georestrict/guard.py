@@ -86,6 +86,8 @@ class Guard:
         pass_preflights: let CORS preflights through to the app. What they ask for is then blocked.
         guard_caches: keep the app's responses out of shared caches, which would serve them to
             everybody. Every request then goes the slow way.
+        policies: further policies by name, each a ``Policy``, a path, a mapping or an ``Engine``,
+            over the same database: for endpoints that ask one with ``georestrict.restrict``.
 
     Raises:
         ConfigurationError: if the options contradict each other, or the policy is wrong.
@@ -114,6 +116,7 @@ class Guard:
         cors_origins: Iterable[str] = (),
         pass_preflights: bool = False,
         guard_caches: bool = False,
+        policies: Mapping[str, Policy | str | Path | Mapping[str, Any] | Engine] | None = None,
     ) -> None:
         hooks = {"identify": identify, "attributes": attributes, "on_decision": on_decision}
         for name, hook in (("app", app), *hooks.items()):
@@ -130,6 +133,7 @@ class Guard:
         self.engine = Engine.from_options(
             policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
         )
+        self.policies = self._checked_policies(policies)
         self.client = checked_strategy(client)
         self.way_in = way_of(self.client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
@@ -149,19 +153,22 @@ class Guard:
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
 
-    def judge(self, read: Callable[[Any], Received], where: Any) -> Judgement:
-        """Read a request, decide about it, and count that.
+    def judge(
+        self, read: Callable[[Any], Received], where: Any, engine: Engine | None = None
+    ) -> Judgement:
+        """Read a request, decide about it, and count that; by another engine, if one is given.
 
         A defect of ours, of a strategy, of ``attributes`` or of the server blocks the request, and
         says so in the log.
         """
         client, request = FAILED, Request(path="")
-        snapshot = self.engine.snapshot
+        snapshot = (engine or self.engine).snapshot
         try:
             received = read(where)
             request = received.request
             client = self.client.resolve(received.peer, received.headers)
-            self.observer.saw(received.peer, received.rewritten, received.headers, client)
+            if engine is None:  # else it was seen already
+                self.observer.saw(received.peer, received.rewritten, received.headers, client)
             if self.attributes is not None:
                 request.tell = partial(self.attributes, where)
             tally, decision = snapshot.judge(client.address, request)
@@ -222,6 +229,21 @@ class Guard:
             return told
         return lambda headers: kept_from_shared_caches(told(headers))
 
+    def _checked_policies(self, given: Any) -> dict[str, Engine]:
+        """Return the engines of the named policies."""
+        given = {} if given is None else given
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise ConfigurationError(
+                f"options: policies is {given!r}, must map names to policies, such as "
+                '{"strict": "strict.toml"}'
+            )
+        return {
+            name: policy
+            if isinstance(policy, Engine)
+            else Engine(policy, database=self.engine.database)
+            for name, policy in given.items()
+        }
+
     def _checked_responses(self, given: Any) -> Mapping[str, Callable[[Decision, Any], Any]]:
         """Check that the policy's forms and the app's callables are the same."""
         given = {} if given is None else given
@@ -230,8 +252,12 @@ class Guard:
                 f"options: responses is {given!r}, must map names of the policy's responses to "
                 "callables"
             )
-        forms = self.engine.policy.responses
-        wanted = [name for name, form in forms.items() if form.type is ResponseType.APP]
+        forms = [
+            pair
+            for engine in (self.engine, *self.policies.values())
+            for pair in engine.policy.responses.items()
+        ]
+        wanted = [name for name, form in forms if form.type is ResponseType.APP]
         for name in wanted:
             if name not in given:
                 raise ConfigurationError(f"options: {_missing(name)}")

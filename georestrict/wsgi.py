@@ -9,6 +9,7 @@ from typing import Any
 
 from georestrict._core import WsgiGate
 from georestrict.address import UNIX_PEER
+from georestrict.endpoints import Around, around
 from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.observe import logger
 from georestrict.policy import Action
@@ -42,6 +43,8 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
 
     def ready(self) -> None:
         """Open the gate: a plainly allowed request is let through by the compiled core."""
+        if self.policies:
+            self.app = self._asking(self.app)
         way_in = None if self.guard_caches else self.way_in
         self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, way_in)
 
@@ -54,15 +57,49 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         if not decision.plain_allow:
             self._announce(judgement, environ)
         if decision.action is Action.BLOCK:
-            response = self._response(judgement, environ)
-            self._log(judgement, environ, response)
-            return _refuse(environ, start_response, response)
+            return self._refuse(judgement, environ, start_response)
         if not decision.plain_allow:
             self._log(judgement, environ)
         change = self.change(judgement)
         return self.app(
             environ, start_response if change is None else _changing(start_response, change)
         )
+
+    def _asking(self, app: App) -> App:
+        """Have an app's endpoints ask policies of their own, and send what these refuse."""
+
+        def asking(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            received = {**environ}  # the app may change its own
+            request = Around(self, environ, lambda _: _request(received))
+
+            def starting(
+                status: str, headers: list[tuple[str, str]], *more: Any
+            ) -> Callable[[bytes], object]:
+                if request.refusal is not None:
+                    return _unsent
+                answer = start_response
+                for one in request.judgements:
+                    self._announce(one, environ)
+                    self._log(one, environ)
+                    change = self.change(one)
+                    answer = answer if change is None else _changing(answer, change)
+                return answer(status, headers, *more)
+
+            token = around.set(request)
+            try:
+                body = app(environ, starting)
+            finally:
+                around.reset(token)
+            if request.refusal is None:
+                return body
+            close = getattr(body, "close", None)
+            if close is not None:  # PEP 3333: of an iterable that is not used up, too
+                close()
+            for one in request.judgements:
+                self._announce(one, environ)
+            return self._refuse(request.refusal, environ, start_response)
+
+        return asking
 
     def _announce(self, judgement: Judgement, environ: Environ) -> None:
         """Tell the app of a decision; a defect there does not touch the request."""
@@ -72,6 +109,13 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             self.on_decision(judgement.decision, self.account(environ))
         except Exception:
             logger.exception("on_decision failed; the request goes on")
+
+    def _refuse(
+        self, judgement: Judgement, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        response = self._response(judgement, environ)
+        self._log(judgement, environ, response)
+        return _refuse(environ, start_response, response)
 
     def _response(self, judgement: Judgement, environ: Environ) -> Response:
         """Return what a blocked client receives: the app's own response, or a shipped one."""
@@ -168,6 +212,10 @@ def _refuse(environ: Environ, start_response: StartResponse, response: Response)
     reason = _REASONS.get(response.status, "Refused")
     start_response(f"{response.status} {reason}", list(response.headers))
     return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else response.body]
+
+
+def _unsent(data: bytes) -> None:
+    """Take what the app writes of a response that is not sent."""
 
 
 def _changing(start_response: StartResponse, change: Change) -> StartResponse:

@@ -1,14 +1,13 @@
 """The documentation is true: its code runs, its output is what comes out, its tables are complete.
 
-The ``python`` and ``pycon`` blocks of one second-level section of the README share a namespace and
-run in order. All blocks run in a folder that holds the files which the README shows (a block whose
-first line is ``# NAME``) and the two that its reader is told to bring.
+The ``python`` and ``pycon`` blocks of one second-level section of a page share a namespace and run in
+order. All blocks run in a folder that holds the files which the page shows (a block whose first line
+is ``# NAME``) and those that its reader is told to bring.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import doctest
 import logging
 import os
@@ -28,23 +27,25 @@ from benchmarks import report
 from georestrict import (
     Category,
     Code,
-    ConfigurationError,
     Database,
     Decision,
     Engine,
     Policy,
     Reason,
-    Rule,
 )
 from georestrict.address import AddressReason
 from georestrict.asgi import GeoRestrictMiddleware
 from georestrict.manifest import Manifest
-from georestrict.policy import Action, Fallback
+from georestrict.policy import Action, Fallback, reader
+from georestrict.policy.cases import CASE_KEYS
+from georestrict.policy.words import WHERE
 from georestrict.response import blocked
 from georestrict.testing import tiny_database
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+POLICY = ROOT / "docs/policy.md"
+RUN = [README, POLICY]  # the pages whose blocks run here
 PAGES = sorted(
     page
     for pattern in ("*.md", "*/*.md", "docs/**/*.md")
@@ -62,15 +63,23 @@ PUBLIC_MODULES = [
     "policy.values",
     "testing",
 ]
-# What the README tells its reader to bring: a file of Tor's, and a list.
-BROUGHT = {"geoip": "1359101952,1359118335,GB\n", "our-cloud.txt": "81.2.69.128/26\n"}
+# What the pages tell their reader to bring: a file of Tor's, and lists.
+BROUGHT = {
+    "geoip": "1359101952,1359118335,GB\n",
+    "our-cloud.txt": "81.2.69.128/26\n",
+    "abuse.txt": "",
+    "partners.txt": "198.51.100.0/24\n",
+}
+# The page about the policy leaves these keys out where they say nothing new.
+LEFT_OUT = 'default = "allow"\ncontact = "https://example.com/contact"\n'
 # Doors and servers: `make test` runs this test, pip needs a registry, uvicorn does not end.
 NOT_RUN = ("make ", "pip ", "uvicorn ")
 
 
 class Block(NamedTuple):
-    """A fenced block of the README."""
+    """A fenced block of a page."""
 
+    page: Path
     language: str
     section: str
     line: int  #: of the fence
@@ -83,7 +92,7 @@ class Block(NamedTuple):
         return shown[1] if shown else None
 
     def __str__(self) -> str:
-        return f"line-{self.line}"
+        return f"{self.page.stem}-{self.line}"
 
 
 def read_blocks(page: Path) -> Iterator[Block]:
@@ -92,7 +101,7 @@ def read_blocks(page: Path) -> Iterator[Block]:
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         fence = re.fullmatch(r"```(\w*)", line)
         if opened is not None and fence:
-            yield Block(opened[0], section, opened[1], "".join(f"{text}\n" for text in held))
+            yield Block(page, opened[0], section, opened[1], "".join(f"{text}\n" for text in held))
             opened, held = None, []
         elif fence:
             opened = (fence[1], number)
@@ -103,16 +112,18 @@ def read_blocks(page: Path) -> Iterator[Block]:
     assert opened is None, f"{page.name}: the block of line {opened} does not end"
 
 
-BLOCKS = list(read_blocks(README))
+BLOCKS = [block for page in RUN for block in read_blocks(page)]
 CODE_SECTIONS = list(
-    dict.fromkeys(block.section for block in BLOCKS if block.language in ("python", "pycon"))
+    dict.fromkeys(
+        (block.page, block.section) for block in BLOCKS if block.language in ("python", "pycon")
+    )
 )
 
 
 def blocks_of(*languages: str) -> list[Block]:
-    """The README's blocks in these languages; an empty list would mean that nothing is tested."""
+    """The blocks in these languages; an empty list would mean that nothing is tested."""
     found = [block for block in BLOCKS if block.language in languages]
-    assert found, f"the README has no block in {languages}"
+    assert found, f"no page has a block in {languages}"
     return found
 
 
@@ -123,7 +134,7 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
         yield command, output
 
 
-COMMANDS = [pair for block in blocks_of("console") for pair in commands(block)]
+COMMANDS = [(block.page, *pair) for block in blocks_of("console") for pair in commands(block)]
 
 
 def read_table(page: Path, heading: str) -> list[dict[str, str]]:
@@ -156,11 +167,11 @@ def matches(shown: str, output: str) -> bool:
 def run_code(block: Block, names: dict[str, Any]) -> dict[str, Any]:
     """Run a ``python`` or ``pycon`` block in a namespace; return the namespace after it."""
     if block.language == "python":
-        code = compile("\n" * block.line + block.text, str(README), "exec", dont_inherit=True)
+        code = compile("\n" * block.line + block.text, str(block.page), "exec", dont_inherit=True)
         exec(code, names)
         return names
     test = doctest.DocTestParser().get_doctest(
-        block.text, names, str(block), str(README), block.line
+        block.text, names, str(block), str(block.page), block.line
     )
     assert test.examples
     told: list[str] = []
@@ -201,37 +212,52 @@ def ask(app: Any, address: str) -> tuple[str, str, str]:
 
 
 @pytest.fixture(scope="module")
-def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the README shows and asks for."""
-    folder = tmp_path_factory.mktemp("reader")
-    shown = {block.file: block.text for block in BLOCKS if block.file}
-    for name, text in (shown | BROUGHT).items():
-        (folder / str(name)).write_text(text, encoding="utf-8")
-    return folder
+def reader_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+    """For each page a folder with the files that it shows and asks for."""
+    folders = {page: tmp_path_factory.mktemp(page.stem) for page in RUN}
+    for page, folder in folders.items():
+        shown = {block.file: block.text for block in BLOCKS if block.file and block.page == page}
+        for name, text in (BROUGHT | shown).items():
+            (folder / str(name)).write_text(text, encoding="utf-8")
+    return folders
 
 
 @pytest.fixture
-def in_reader_folder(reader_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(reader_folder)
-    return reader_folder
+def in_reader_folder(
+    request: pytest.FixtureRequest,
+    reader_folders: dict[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """The folder of the page that a test is about: the README, unless it names another."""
+    asked = getattr(request.node, "callspec", None)
+    page = asked.params.get("page", README) if asked else README
+    monkeypatch.chdir(reader_folders[page])
+    return reader_folders[page]
 
 
-@pytest.mark.parametrize("section", CODE_SECTIONS)
+@pytest.mark.parametrize(
+    ("page", "section"), CODE_SECTIONS, ids=lambda part: getattr(part, "stem", part)
+)
 @pytest.mark.usefixtures("in_reader_folder")
-def test_the_code_blocks_of_a_section_run_and_give_what_they_show(section: str) -> None:
-    names: dict[str, Any] = {"__name__": "readme"}
+def test_the_code_blocks_of_a_section_run_and_give_what_they_show(page: Path, section: str) -> None:
+    names: dict[str, Any] = {"__name__": "reader"}
     for block in blocks_of("python", "pycon"):
-        if block.section == section:
+        if (block.page, block.section) == (page, section):
             names = run_code(block, names)
 
 
-@pytest.mark.parametrize("block", blocks_of("toml"), ids=str)
+@pytest.mark.parametrize(
+    ("page", "block"), [(block.page, block) for block in blocks_of("toml")], ids=str
+)
 def test_a_toml_block_is_a_policy_or_a_manifest_that_loads(
-    block: Block, in_reader_folder: Path
+    page: Path, block: Block, in_reader_folder: Path
 ) -> None:
+    text = block.text
+    if page == POLICY and not re.search("^default", text, re.MULTILINE):
+        text = LEFT_OUT + text
     path = in_reader_folder / f"block-{block.line}.toml"
-    path.write_text(block.text, encoding="utf-8")
-    if "[[source]]" in block.text:
+    path.write_text(text, encoding="utf-8")
+    if "[[source]]" in text:
         assert Manifest.load(path).compile()
     else:
         engine = Engine(path, database=tiny_database({"81.2.69.0/24": "GB"}))
@@ -239,9 +265,11 @@ def test_a_toml_block_is_a_policy_or_a_manifest_that_loads(
         assert engine.policy.rules
 
 
-@pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command for command, _ in COMMANDS])
-def test_a_command_prints_what_the_readme_shows(
-    command: str, shown: str, in_reader_folder: Path
+@pytest.mark.parametrize(
+    ("page", "command", "shown"), COMMANDS, ids=[command for _, command, _ in COMMANDS]
+)
+def test_a_command_prints_what_its_page_shows(
+    page: Path, command: str, shown: str, in_reader_folder: Path
 ) -> None:
     if command.startswith(NOT_RUN):
         assert not shown, "nobody compares this output"
@@ -311,14 +339,14 @@ def test_the_status_of_each_error_code_is_the_one_in_the_table(code: Code) -> No
     rows = read_table(README, "### Error codes: what a client is told")
     (row,) = [row for row in rows if row["code"] == f"`{code}`"]
     decision = Decision(action=Action.BLOCK, reason=Reason.DEFAULT, code=code)
-    response = blocked(decision, Policy.short(block=["CU"]), None)
+    response = blocked(decision, Policy.short(block=["CU"]))
     assert row["status"] == str(response.status)
     assert ("Retry-After" in row["cause"]) == ("retry-after" in dict(response.headers))
 
 
 @pytest.mark.parametrize("default", ["allow", "block"])
 def test_the_fallback_table_is_what_a_policy_does_by_itself(default: str) -> None:
-    rows = read_table(README, "### Fallback")
+    rows = read_table(POLICY, "## Where there is no country")
     assert words(rows) == [str(case) for case in Fallback]
     policy = Policy.from_mapping({"default": default})
     assert [row[f'`default = "{default}"`'] for row in rows] == [
@@ -327,7 +355,7 @@ def test_the_fallback_table_is_what_a_policy_does_by_itself(default: str) -> Non
 
 
 def test_the_fallback_table_names_the_codes_that_blocked_clients_get() -> None:
-    rows = read_table(README, "### Fallback")
+    rows = read_table(POLICY, "## Where there is no country")
     engine = Engine(
         {"default": "block", "contact": "https://example.com/"}, database=tiny_database({})
     )
@@ -342,17 +370,29 @@ def test_the_fallback_table_names_the_codes_that_blocked_clients_get() -> None:
 
 
 def test_the_tables_list_every_key_of_a_policy_and_every_word_of_a_rule() -> None:
-    with pytest.raises(ConfigurationError, match="known are") as caught:
-        Policy.from_mapping({"no such key": 1})
-    keys = str(caught.value).partition("known are ")[2].split(", ")
-    text = README.read_text(encoding="utf-8").partition("\n## The policy file\n")[2]
-    spans = [row.split("`")[1].strip("[]") for row in text.splitlines() if row.startswith("| `")]
-    table = [span.removesuffix(".NAME") for span in spans]
-    fields = [field.name for field in dataclasses.fields(Rule)]
-    assert table[: len(keys)] == keys
-    assert table[len(keys) : len(keys) + len(fields) - 2] == fields[2:]
-    assert fields[:2] == ["name", "action"]
-    assert sorted(words(read_table(README, "### Network categories"))) == sorted(Category)
+    keys = [
+        span.strip("[]").removesuffix(".NAME")
+        for span in words(read_table(POLICY, "## Keys of the file"))
+    ]
+    assert keys == list(reader.POLICY_KEYS)
+    section = POLICY.read_text(encoding="utf-8").partition("\n## Rules\n")[2].partition("\n### ")[0]
+    spans = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert spans == list(reader.RULE_KEYS)
+    assert spans[6 : 6 + len(WHERE)] == list(WHERE)
+    assert "one of the first seven words" in section and len(WHERE) == 7
+    assert sorted(words(read_table(POLICY, "### Network categories"))) == sorted(Category)
+
+
+def test_the_table_of_cases_lists_every_key() -> None:
+    rows = read_table(POLICY, "## Tests of a policy")
+    named = [key for row in rows for key in re.findall("`([a-z_]+)`", row["key"])]
+    assert sorted(named) == sorted(CASE_KEYS)
+
+
+def test_the_words_that_the_readme_names_are_those_of_a_rule() -> None:
+    rows = read_table(README, "### What a rule can say")
+    named = {word for row in rows for word in re.findall("`([a-z_]+)`", row["with these words"])}
+    assert named == set(reader.RULE_KEYS) - {"name"}
 
 
 @pytest.mark.parametrize("name", PUBLIC_MODULES)
@@ -404,7 +444,7 @@ def test_every_path_and_every_door_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_the_example_app_that_the_readme_starts_can_be_imported() -> None:
-    (command,) = [command for command, _ in COMMANDS if command.startswith("uvicorn ")]
+    (command,) = [command for _, command, _ in COMMANDS if command.startswith("uvicorn ")]
     module, _, name = command.split()[1].partition(":")
     assert "--no-proxy-headers" in command
     code = f"from {module} import {name}; assert callable({name})"

@@ -56,19 +56,25 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "_core", "location", "database", "policy", "decision", "request", "emergency",
         "snapshot",
     },
-    "response": {"countries", "policy", "decision"},
+    "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
     "observe": {"address", "policy", "decision", "diagnose"},
     "guard": {
-        "errors", "address", "database", "policy", "decision", "request", "engine", "observe",
+        "errors", "address", "database", "policy", "decision", "request", "engine", "response",
+        "observe",
     },
-    "asgi": {"_core", "address", "policy", "request", "response", "guard"},
-    "wsgi": {"_core", "address", "policy", "request", "response", "guard"},
+    "endpoints": {"errors", "policy", "guard"},
+    "asgi": {
+        "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
+    },
+    "wsgi": {
+        "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
+    },
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "decision",
-        "engine",
+        "engine", "endpoints",
     },
     "trial": {
         "tomlfile", "tomllines", "_core", "groups", "networks", "sources", "location", "database",

@@ -1,0 +1,591 @@
+"""A policy of its own for one endpoint, in every framework: ``@georestrict.restrict``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from starlette.websockets import WebSocket as StarletteSocket
+
+import georestrict
+from georestrict import ConfigurationError, Database, Engine, asgi, wsgi
+from tests.test_servers import serving
+from tests.web import Request, run_asgi, scope_of
+
+# The app's policy blocks CN; the strict one lets in GB only, and warns SE.
+OPEN: dict[str, Any] = {
+    "default": "allow",
+    "contact": "https://example.com/contact",
+    "rules": [{"name": "open", "action": "block", "countries": ["CN"]}],
+}
+STRICT: dict[str, Any] = {
+    "default": "block",
+    "contact": "https://example.com/strict",
+    "rules": [
+        {"name": "warned", "action": "warn", "countries": ["SE"]},
+        {"name": "served", "action": "allow", "countries": ["GB"]},
+    ],
+}
+GB, SE, US, CN = "81.2.69.142", "89.160.20.112", "52.95.110.1", "175.16.199.1"
+restrict = georestrict.restrict
+
+
+def options(database: Database) -> dict[str, Any]:
+    return {"policy": OPEN, "policies": {"strict": STRICT}, "database": database}
+
+
+def starlette_app(database: Database) -> Any:
+    from starlette.applications import Starlette
+    from starlette.endpoints import HTTPEndpoint
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
+
+    async def home(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("served")
+
+    @restrict("strict")
+    async def strict(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("served")
+
+    @restrict("strict")
+    def threaded(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("served")
+
+    class Endpoint(HTTPEndpoint):
+        @restrict("strict")
+        async def get(self, request: Request) -> PlainTextResponse:
+            return PlainTextResponse("served")
+
+    return Starlette(
+        routes=[
+            Route("/", home),
+            Route("/strict", strict),
+            Route("/threaded", threaded),
+            Route("/class", Endpoint),
+            Mount("/mounted", routes=[Route("/strict", strict)]),
+        ],
+        middleware=[Middleware(asgi.GeoRestrictMiddleware, **options(database))],
+    )
+
+
+def fastapi_app(database: Database) -> Any:
+    from fastapi import FastAPI
+    from fastapi.responses import PlainTextResponse
+
+    app = FastAPI()
+    app.add_middleware(asgi.GeoRestrictMiddleware, **options(database))
+
+    @app.get("/", response_class=PlainTextResponse)
+    async def home() -> str:
+        return "served"
+
+    both = ["GET", "HEAD"]
+
+    @app.api_route("/strict", response_class=PlainTextResponse, methods=both)
+    @restrict("strict")
+    async def strict(word: str = "served") -> str:
+        return word
+
+    @app.api_route("/threaded", response_class=PlainTextResponse, methods=both)
+    @restrict("strict")
+    def threaded() -> str:
+        return "served"
+
+    return app
+
+
+def litestar_app(database: Database) -> Any:
+    from litestar import HttpMethod, Litestar, MediaType, get, route
+    from litestar.middleware import DefineMiddleware
+
+    both = [HttpMethod.GET, HttpMethod.HEAD]
+
+    @get("/", media_type=MediaType.TEXT)
+    async def home() -> str:
+        return "served"
+
+    @route("/strict", media_type=MediaType.TEXT, http_method=both)
+    @restrict("strict")
+    async def strict() -> str:
+        return "served"
+
+    @route("/threaded", media_type=MediaType.TEXT, http_method=both, sync_to_thread=True)
+    @restrict("strict")
+    def threaded() -> str:
+        return "served"
+
+    return Litestar(
+        route_handlers=[home, strict, threaded],
+        middleware=[DefineMiddleware(asgi.GeoRestrictMiddleware, **options(database))],
+    )
+
+
+def quart_app(database: Database) -> Any:
+    from quart import Quart
+
+    app = Quart("quart")
+
+    @app.get("/")
+    async def home() -> str:
+        return "served"
+
+    @app.get("/strict")
+    @restrict("strict")
+    async def strict() -> str:
+        return "served"
+
+    @app.get("/threaded")
+    @restrict("strict")
+    def threaded() -> str:
+        return "served"
+
+    app.asgi_app = asgi.GeoRestrictMiddleware(  # type: ignore[method-assign]
+        app.asgi_app, **options(database)
+    )
+    return app
+
+
+def flask_app(database: Database) -> Any:
+    from flask import Flask
+
+    app = Flask("flask")
+
+    @app.get("/")
+    def home() -> str:
+        return "served"
+
+    @app.get("/strict")
+    @restrict("strict")
+    def strict() -> str:
+        return "served"
+
+    app.wsgi_app = wsgi.GeoRestrictMiddleware(  # type: ignore[method-assign]
+        app.wsgi_app, **options(database)
+    )
+    return app
+
+
+def django_urls() -> ModuleType:
+    from django.conf import settings
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import path
+
+    async def home(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("served")
+
+    @restrict("strict")
+    async def strict(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("served")
+
+    @restrict("strict")
+    def threaded(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("served")
+
+    if not settings.configured:
+        urls = ModuleType("urls")
+        urls.urlpatterns = [  # type: ignore[attr-defined]
+            path("", home),
+            path("strict", strict),
+            path("threaded", threaded),
+        ]
+        settings.configure(ROOT_URLCONF=urls, ALLOWED_HOSTS=["*"], SECRET_KEY="-")
+    configured: ModuleType = settings.ROOT_URLCONF
+    return configured
+
+
+def django_asgi(database: Database) -> Any:
+    from django.core.asgi import get_asgi_application
+
+    django_urls()
+    return asgi.GeoRestrictMiddleware(get_asgi_application(), **options(database))
+
+
+def django_wsgi(database: Database) -> Any:
+    from django.core.wsgi import get_wsgi_application
+
+    django_urls()
+    return wsgi.GeoRestrictMiddleware(get_wsgi_application(), **options(database))
+
+
+ASGI: dict[str, tuple[Callable[[Database], Any], tuple[str, ...]]] = {
+    "Starlette": (starlette_app, ("/strict", "/threaded", "/class", "/mounted/strict")),
+    "FastAPI": (fastapi_app, ("/strict", "/threaded")),
+    "Litestar": (litestar_app, ("/strict", "/threaded")),
+    "Quart": (quart_app, ("/strict", "/threaded")),
+    "Django": (django_asgi, ("/strict", "/threaded")),
+}
+WSGI: dict[str, tuple[Callable[[Database], Any], tuple[str, ...]]] = {
+    "Flask": (flask_app, ("/strict",)),
+    "Django": (django_wsgi, ("/strict", "/threaded")),
+}
+
+APPS = [
+    pytest.param(make, path, interface, id=f"{name} {path}, {interface}")
+    for interface, apps in (("asgi", ASGI), ("wsgi", WSGI))
+    for name, (make, paths) in apps.items()
+    for path in paths
+]
+
+
+@pytest.fixture(scope="module")
+def made(tiny: Database) -> Callable[[Callable[[Database], Any]], Any]:
+    """Make each app once."""
+    apps: dict[Any, Any] = {}
+
+    def make(maker: Callable[[Database], Any]) -> Any:
+        if maker not in apps:
+            apps[maker] = maker(tiny)
+        return apps[maker]
+
+    return make
+
+
+def ask(app: Any, interface: str, address: str, path: str, method: str = "GET") -> httpx.Response:
+    """Send a request from an address to an app in this process."""
+    if interface == "wsgi":
+        with httpx.Client(
+            transport=httpx.WSGITransport(app, remote_addr=address), base_url="http://test"
+        ) as client:
+            return client.request(method, path)
+
+    async def sent() -> httpx.Response:
+        transport = httpx.ASGITransport(app, client=(address, 50000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path)
+
+    return asyncio.run(sent())
+
+
+@pytest.mark.parametrize(("maker", "path", "interface"), APPS)
+def test_an_endpoint_asks_its_own_policy_and_the_others_do_not(
+    maker: Callable[[Database], Any], path: str, interface: str, made: Any
+) -> None:
+    app = made(maker)
+    for address, home, strict in ((GB, 200, 200), (SE, 200, 200), (US, 200, 403), (CN, 403, 403)):
+        for asked, status in (("/", home), (path, strict)):
+            answer = ask(app, interface, address, asked)
+            assert answer.status_code == status, (address, asked, answer.text)
+            assert (answer.text == "served") == (status == 200)
+            warned = "georestrict-warning" in answer.headers
+            assert warned == (address == SE and asked == path)
+
+
+@pytest.mark.parametrize(("maker", "path", "interface"), APPS)
+def test_the_refusal_is_byte_for_byte_that_of_a_middleware_with_the_same_policy(
+    maker: Callable[[Database], Any], path: str, interface: str, made: Any, tiny: Database
+) -> None:
+    async def never(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it is refused")
+
+    guarded = asgi.GeoRestrictMiddleware(never, policy=STRICT, database=tiny)
+    for method in ("GET", "HEAD"):
+        wanted = ask(guarded, "asgi", US, path, method)
+        answer = ask(made(maker), interface, US, path, method)
+        assert (answer.status_code, answer.content) == (403, wanted.content)
+        assert answer.headers.raw == wanted.headers.raw
+        assert b"strict" in answer.content or method == "HEAD"
+
+
+def starlette_with(endpoint: Any, tiny: Database, **more: Any) -> Any:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    guards = [Middleware(asgi.GeoRestrictMiddleware, **options(tiny) | more)]
+    return Starlette(routes=[Route("/", endpoint)], middleware=guards)
+
+
+def served(request: Any) -> Any:
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse("served")
+
+
+def test_a_refused_endpoint_is_not_called(tiny: Database) -> None:
+    called = []
+
+    @restrict("strict")
+    def endpoint(request: Any) -> Any:
+        called.append(request)
+        return served(request)
+
+    app = starlette_with(endpoint, tiny)
+    assert ask(app, "asgi", US, "/").status_code == 403
+    assert not called
+    assert ask(app, "asgi", GB, "/").status_code == 200
+    assert len(called) == 1
+
+
+def test_the_policies_of_an_endpoint_are_asked_in_turn(tiny: Database) -> None:
+    only_us = {
+        "default": "block",
+        "contact": "https://example.com/us",
+        "rules": [{"name": "us", "action": "allow", "countries": ["US"]}],
+    }
+    endpoint = restrict("strict")(restrict("us")(served))
+    app = starlette_with(endpoint, tiny, policies={"strict": STRICT, "us": only_us})
+    assert "example.com/us" in ask(app, "asgi", GB, "/").text
+    assert "example.com/us" in ask(app, "asgi", SE, "/").text
+    assert "example.com/strict" in ask(app, "asgi", US, "/").text
+
+
+def test_a_policy_may_come_as_an_engine_and_counts_for_itself(tiny: Database) -> None:
+    strict = Engine(STRICT, database=tiny)
+    app = starlette_with(restrict("strict")(served), tiny, policies={"strict": strict})
+    for address in (GB, US, US):
+        ask(app, "asgi", address, "/")
+    assert sorted((str(one.action), count) for one, count in strict.counts.items()) == [
+        ("allow", 1),
+        ("block", 2),
+    ]
+
+
+def test_a_dry_run_of_an_endpoints_policy_lets_in_and_tells_the_app(tiny: Database) -> None:
+    told: list[tuple[str, str | None]] = []
+    app = starlette_with(
+        restrict("strict")(served),
+        tiny,
+        policies={"strict": STRICT | {"mode": "dry-run"}},
+        identify=lambda scope: "account 7",
+        on_decision=lambda decision, account: told.append((str(decision.would), account)),
+    )
+    assert ask(app, "asgi", US, "/").status_code == 200
+    assert told == [("block", "account 7")]
+
+
+@pytest.mark.parametrize("address", [SE, US])
+def test_the_app_is_told_of_a_decision_once(tiny: Database, address: str) -> None:
+    told = []
+
+    async def on_decision(decision: Any, account: str | None) -> None:
+        told.append(str(decision.action))
+
+    app = starlette_with(restrict("strict")(served), tiny, on_decision=on_decision)
+    ask(app, "asgi", address, "/")
+    assert told == ["warn" if address == SE else "block"]
+
+
+def test_the_client_is_the_one_that_the_middleware_received_whatever_the_app_writes(
+    tiny: Database,
+) -> None:
+    inner = restrict("strict")(served)
+
+    def rewriting(request: Any) -> Any:
+        request.scope["client"] = (GB, 1)
+        return inner(request)
+
+    app = starlette_with(rewriting, tiny)
+    assert ask(app, "asgi", US, "/").status_code == 403
+
+
+def test_attributes_may_come_from_what_the_app_has_found_out(tiny: Database) -> None:
+    by_plan = {
+        "default": "block",
+        "contact": "https://example.com/",
+        "rules": [{"name": "paid", "action": "allow", "attributes": {"plan": ["paid"]}}],
+    }
+    inner = restrict("plan")(served)
+
+    def found_out(request: Any) -> Any:
+        request.scope["plan"] = request.query_params["plan"]
+        return inner(request)
+
+    app = starlette_with(
+        found_out,
+        tiny,
+        policies={"plan": by_plan},
+        attributes=lambda scope: {"plan": scope["plan"]},
+    )
+    assert ask(app, "asgi", US, "/?plan=paid").status_code == 200
+    assert ask(app, "asgi", US, "/?plan=free").status_code == 403
+
+
+def test_an_inner_middleware_leaves_the_policies_of_the_outer_one_in_reach(tiny: Database) -> None:
+    app = starlette_with(restrict("strict")(served), tiny, policies={"other": OPEN})
+    around = asgi.GeoRestrictMiddleware(app, **options(tiny))
+    assert ask(around, "asgi", US, "/").status_code == 403
+    assert ask(around, "asgi", GB, "/").status_code == 200
+
+
+def socket_apps(tiny: Database) -> dict[str, Any]:
+    from fastapi import FastAPI
+    from litestar import Litestar, WebSocket, websocket
+    from litestar.middleware import DefineMiddleware
+    from quart import Quart
+    from quart import websocket as quart_socket
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import WebSocketRoute
+
+    @restrict("strict")
+    async def chat(websocket: StarletteSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    plain = Starlette(
+        routes=[WebSocketRoute("/", chat)],
+        middleware=[Middleware(asgi.GeoRestrictMiddleware, **options(tiny))],
+    )
+    fast = FastAPI()
+    fast.add_middleware(asgi.GeoRestrictMiddleware, **options(tiny))
+    fast.websocket("/")(chat)
+
+    @websocket("/")
+    @restrict("strict")
+    async def star(socket: WebSocket[Any, Any, Any]) -> None:
+        await socket.accept()
+        await socket.close()
+
+    lite = Litestar(
+        route_handlers=[star],
+        middleware=[DefineMiddleware(asgi.GeoRestrictMiddleware, **options(tiny))],
+    )
+    quart = Quart("quart-socket")
+
+    @quart.websocket("/")
+    @restrict("strict")
+    async def talk() -> None:
+        await quart_socket.accept()
+        await quart_socket.close(1000)
+
+    quart.asgi_app = asgi.GeoRestrictMiddleware(  # type: ignore[method-assign]
+        quart.asgi_app, **options(tiny)
+    )
+    return {"Starlette": plain, "FastAPI": fast, "Litestar": lite, "Quart": quart}
+
+
+@pytest.mark.parametrize("framework", ["Starlette", "FastAPI", "Litestar", "Quart"])
+def test_a_websocket_endpoint_is_refused_before_it_is_accepted(
+    framework: str, tiny: Database
+) -> None:
+    app = socket_apps(tiny)[framework]
+
+    def connect(address: str, **more: Any) -> list[dict[str, Any]]:
+        scope = scope_of(Request(peer=address), type="websocket", subprotocols=[], **more)
+        scope["scheme"] = "ws"
+        del scope["method"]
+        incoming = ({"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001})
+        return run_asgi(app, scope, incoming)
+
+    assert [one["type"] for one in connect(GB)][:1] == ["websocket.accept"]
+    accepted = connect(SE)[0]
+    assert accepted["type"] == "websocket.accept"
+    assert b"georestrict-warning" in dict(accepted["headers"])
+    (closed,) = connect(US)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+    start, body = connect(US, extensions={"websocket.http.response": {}})
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 403)
+    assert b"example.com/strict" in body["body"]
+
+
+def test_without_a_middleware_around_it_the_endpoint_is_not_called(tiny: Database) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    bare = Starlette(routes=[Route("/", restrict("strict")(served))])
+    with pytest.raises(ConfigurationError, match=r"restrict\('strict'\) of served: no middleware"):
+        ask(bare, "asgi", GB, "/")
+    without = asgi.GeoRestrictMiddleware(bare, policy=OPEN, database=tiny)
+    with pytest.raises(ConfigurationError, match="no middleware with policies="):
+        ask(without, "asgi", GB, "/")
+
+
+def test_a_policy_that_nobody_has_is_an_error_that_names_the_known_ones(tiny: Database) -> None:
+    app = starlette_with(restrict("strikt")(served), tiny)
+    with pytest.raises(ConfigurationError, match="no policy of that name, known are strict"):
+        ask(app, "asgi", GB, "/")
+
+
+def test_an_unknown_framework_gets_an_error_and_not_the_endpoint(tiny: Database) -> None:
+    @restrict("strict")
+    def endpoint() -> str:
+        return "served"
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [endpoint().encode()]
+
+    guarded = wsgi.GeoRestrictMiddleware(app, **options(tiny))
+    assert ask(guarded, "wsgi", GB, "/").text == "served"
+    with pytest.raises(ConfigurationError, match="give a mount a middleware of its own"):
+        ask(guarded, "wsgi", US, "/")
+
+
+def test_restrict_in_the_wrong_place_or_without_a_name_is_an_error_at_once() -> None:
+    from litestar import get
+
+    @get("/")
+    async def handler() -> str:
+        return "served"
+
+    with pytest.raises(ConfigurationError, match="below the route's decorator"):
+        restrict("strict")(handler)
+    with pytest.raises(ConfigurationError, match="must be the name of a policy"):
+        restrict(served)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [["strict"], {1: STRICT}, "strict.toml"])
+def test_policies_that_are_no_mapping_of_names_are_an_error(given: Any, tiny: Database) -> None:
+    with pytest.raises(ConfigurationError, match="must map names to policies"):
+        starlette_with(served, tiny, policies=given).build_middleware_stack()
+
+
+def test_an_endpoint_keeps_its_name_and_its_signature() -> None:
+    @restrict("strict")
+    async def train(steps: int = 3) -> str:
+        """Train."""
+        return str(steps)
+
+    import inspect
+
+    assert (train.__name__, train.__doc__) == ("train", "Train.")
+    assert list(inspect.signature(train).parameters) == ["steps"]
+    assert inspect.iscoroutinefunction(train)
+
+
+BEHIND_UVICORN = """
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+
+import georestrict
+from georestrict.address import TrustedProxies
+from georestrict.asgi import GeoRestrictMiddleware
+
+app = FastAPI()
+app.add_middleware(
+    GeoRestrictMiddleware,
+    block=["CN"],
+    policies={"strict": {"default": "block", "contact": "https://example.com/strict", "rules": [
+        {"name": "served", "action": "allow", "countries": ["GB"]}]}},
+    client=TrustedProxies("127.0.0.1/32"),
+)
+
+@app.get("/", response_class=PlainTextResponse)
+async def home():
+    return "served"
+
+@app.post("/strict", response_class=PlainTextResponse)
+@georestrict.restrict("strict")
+def strict(word: str = "served"):
+    return word
+"""
+
+
+def test_an_endpoint_behind_a_real_server_asks_its_own_policy(tmp_path: Path) -> None:
+    command = ["uvicorn", "app:app", "--no-proxy-headers", "--port"]
+    with serving(tmp_path, BEHIND_UVICORN, command) as url, httpx.Client(base_url=url) as client:
+        for address, home, strict in ((GB, 200, 200), (US, 200, 403), (CN, 403, 403)):
+            headers = {"X-Forwarded-For": address}
+            assert client.get("/", headers=headers).status_code == home
+            answer = client.post("/strict?word=said", headers=headers, content=b"x" * 100_000)
+            assert answer.status_code == strict
+            assert (answer.text == "said") == (strict == 200)
+            assert ("example.com/strict" in answer.text) == (address == US)
+        again = client.get("/", headers={"X-Forwarded-For": GB})
+        assert again.text == "served"  # the connection is as it was

@@ -37,9 +37,12 @@ class Route(NamedTuple):
 class Routes:
     """The routes of a policy's conditions, numbered as requests meet them."""
 
-    def __init__(self, conditions: Sequence[Words]) -> None:
+    def __init__(self, conditions: Sequence[Words], ignore_case: bool = False) -> None:
         self._names = list(dict.fromkeys(path for words in conditions for path in words.paths))
         self._patterns = PathPatterns(self._names)
+        self._in_any_case = (
+            PathPatterns([name.lower() for name in self._names]) if ignore_case else None
+        )
         self._paths = Index(words.paths for words in conditions)
         self._methods = Index(words.methods for words in conditions)
         self._protocols = Index(words.protocols for words in conditions)
@@ -93,7 +96,7 @@ class Routes:
     def _match(self, request: Request) -> Route:
         strict, broad = (
             self._paths.of(self._names[at] for at in bits(mask))
-            for mask in self._patterns.match(request.path, request.raw_path)
+            for mask in self._matches(request.path, request.raw_path)
         )
         if self.by_method:
             protocols = self._protocols.of((request.protocol,))
@@ -111,6 +114,13 @@ class Routes:
         number = next(self._next_number)
         self._routes[number] = route = Route(number, strict, broad)
         return self._numbers.setdefault((strict, broad), route)
+
+    def _matches(self, path: str, raw_path: bytes | None) -> tuple[int, int]:
+        strict, broad = self._patterns.match(path, raw_path)
+        if self._in_any_case is not None:
+            raw_path = None if raw_path is None else raw_path.lower()
+            broad |= self._in_any_case.match(path.lower(), raw_path)[1]
+        return strict, broad
 
 
 def _spelled(host: str) -> Iterator[str]:

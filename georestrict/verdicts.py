@@ -40,7 +40,7 @@ class Verdicts:
             at: words for at, words in enumerate(self._conditions) if isinstance(words, Rule)
         }
         self._rule_bits = sum(1 << at for at in self._rules)
-        self.routes = Routes(self._conditions)
+        self.routes = Routes(self._conditions, policy.paths_ignore_case)
         self._where = Where(self._conditions)
         self._known: dict[_Told, Tally] = {}
         self.failure = self._tally(_Told(Location(), Reason.ERROR, Action.BLOCK))

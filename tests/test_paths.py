@@ -463,3 +463,26 @@ def test_a_path_that_somebody_rewrote_is_guarded_as_it_was_sent_too() -> None:
     assert broadly("/admin/*", "/", b"/admin/")
     assert broadly("/admin/*", "/admin/x", b"/v1/admin/x")
     assert not strictly("/admin", "/", b"/admin")
+
+
+@pytest.mark.parametrize(
+    ("path", "raw"),
+    [
+        ("/ADMIN", b"/ADMIN"),
+        ("/aDmin/users", None),
+        ("/ADMIN/x", b"/%41DMIN%2Fx"),
+        ("/admin", b"/admin"),
+    ],
+)
+def test_e3_a_guarded_path_is_guarded_in_any_case_if_the_app_ignores_it(
+    path: str, raw: bytes | None
+) -> None:
+    words = [Words(paths=("/Admin/*",))]
+    assert Routes(words, ignore_case=True).find(Request(path, raw)).broad == 1
+    assert Routes(words).find(Request(path, raw)).broad == 0
+
+
+def test_e2_an_exempt_path_is_exempt_as_it_is_written_even_if_the_app_ignores_case() -> None:
+    routes = Routes([Words(paths=("/healthz",))], ignore_case=True)
+    assert routes.find(Request("/healthz", b"/healthz")).strict == 1
+    assert routes.find(Request("/HEALTHZ", b"/HEALTHZ")).strict == 0

@@ -21,6 +21,7 @@ POLICY_KEYS = (
     "mode",
     "contact",
     "response",
+    "paths_ignore_case",
     "stale_after",
     "emergency_file",
     "fallback",
@@ -57,7 +58,7 @@ def from_mapping(document: Mapping[str, Any], place: str, folder: Path) -> Polic
             checks.fail("default", 'is missing; write default = "allow" or default = "block"')
         given: dict[str, Any] = {
             key: document[key]
-            for key in ("default", "contact", "response", "stale_after")
+            for key in ("default", "contact", "response", "paths_ignore_case", "stale_after")
             if key in document
         }
         if "mode" in document:

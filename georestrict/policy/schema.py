@@ -206,6 +206,9 @@ _POLICY: dict[str, _Schema] = {
     "mode": _told(_words(reader.MODES), "dry-run decides and tells, and enforces nothing."),
     "contact": _told(_CONTACT, "A link that blocked clients are shown."),
     "response": _RULE["response"],
+    "paths_ignore_case": _told(
+        _FLAG, "Whether blocking rules match paths in any case, as the app's routes do."
+    ),
     "stale_after": _told(
         {"type": "string", "pattern": "^[1-9][0-9]{0,5}[hdw]$"}, "The oldest data, such as 90d."
     ),

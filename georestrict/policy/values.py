@@ -178,6 +178,7 @@ class Policy:
 
     default: Action
     dry_run: bool = False
+    paths_ignore_case: bool = False
     contact: str | None = None
     response: str | None = None
     stale_after: timedelta | None = None
@@ -250,6 +251,7 @@ class Policy:
         try:
             _set(self, "default", Action(checks.word(self.default, "default", _DEFAULTS)))
             checks.flag(self.dry_run, "dry_run")
+            checks.flag(self.paths_ignore_case, "paths_ignore_case")
             if self.contact is not None:
                 checks.contact(self.contact, "contact")
             if self.stale_after is not None:

@@ -118,7 +118,8 @@ def advised(text: str, folder: Path | None = None) -> list[tuple[int | None, str
     else:
         policy_file.write_text(text, encoding="utf-8")
         policy = Policy.load(policy_file)
-    return [tuple(found) for found in advice(policy, tomllib.loads(text), lines(text), NOW)]  # type: ignore[misc]
+    snapshot = Snapshot(policy, DATA)
+    return [tuple(found) for found in advice(snapshot, tomllib.loads(text), lines(text), NOW)]  # type: ignore[misc]
 
 
 HIDDEN = {
@@ -258,7 +259,7 @@ UNWISE: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
     ),
     "a test without a time": (
         START + rule("a", "block", 'countries = ["CU"]\nuntil = 2027-01-01T00:00:00Z') + '[[tests]]\ncountry = "CU"\nexpect = "block"\n',
-        [(9, "tests[1].at: is missing, and rules have dates")],
+        [(9, "tests[1].at: is missing, and the answer changes by itself on 2027-01-01T00:00:00Z; say when")],
     ),
     "an unknown country is let in": (
         'default = "allow"\ncontact = "https://example.com/a"\n' + rule("a", "block", 'continents = ["AF"]'),
@@ -714,6 +715,16 @@ def test_a_part_of_a_country_is_named_by_what_it_is() -> None:
     assert told(changed({"default": "allow"}, networks)) == [
         ("any request", "DE", "81.2.69.0/28 and 1 more", "allow", "warn", 16, 0),
         ("any request", "US", "81.2.69.0/28 and 1 more, hosting:low", "allow", "warn", 1, 0),
+    ]
+
+
+def test_a_country_that_changes_but_for_a_part_names_the_part() -> None:
+    country = {"name": "a", "action": "block", "countries": ["CU", "US"]}
+    tor = {"name": "tor", "action": "allow", "categories": ["tor"]}
+    new = {"default": "allow", "rules": [tor, country]}
+    assert told(changed({"default": "allow"}, new)) == [
+        ("any request", "CU", "except tor:high", "allow", "block", 64, 0),
+        ("any request", "US", "", "allow", "block", 256, 0),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +15,11 @@ from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Fallback, Policy, Rule, Words
 from georestrict.policy.places import line_of
 from georestrict.policy.problems import Problem
+from georestrict.snapshot import Snapshot
 from georestrict.sources.networks import NetworkList, parse
 from georestrict.tomlfile import read_bytes
 from georestrict.tomllines import KeyPath
+from georestrict.trial.cases import tried
 from georestrict.trial.judge import Asked, Judge, asked_by
 
 _SOME = 6
@@ -25,13 +28,14 @@ _WITHOUT_TERRITORIES = ("@eu", "@eea", "@schengen", "@eurozone")
 
 
 def advice(
-    policy: Policy, document: Mapping[str, Any], lines: Mapping[KeyPath, int], now: datetime
+    snapshot: Snapshot, document: Mapping[str, Any], lines: Mapping[KeyPath, int], now: datetime
 ) -> list[Problem]:
     """Return advice in the order of its lines; the document is what the policy was read from.
 
     Raises:
         ConfigurationError: if a list cannot be read.
     """
+    policy = snapshot.policy
     told = [
         Problem(line_of(path, lines), message)
         for path, message in (
@@ -41,7 +45,7 @@ def advice(
             *_separated(policy, now),
             *_without_territories(policy, document),
             *_unused(policy),
-            *_undated(policy),
+            *_undated(snapshot, now),
             *_without_contact(policy),
         )
     ]
@@ -217,19 +221,13 @@ def _names_places(words: Words) -> bool:
 def _separated(policy: Policy, now: datetime) -> _Told:
     """Tell where some members of the EEA are refused what others get."""
     members = sorted(groups.expand("@eea"))
-    dates = [
-        date
-        for rule in policy.rules
-        for date in (rule.warn_from, rule.block_from, rule.until)
-        if date is not None and date > now
-    ]
     everywhere: set[Label] = {
         NetworksLabel(words.networks)
         for words in policy.conditions
         if set(words.networks) & _ALL_NETWORKS
     }
     told: set[str] = set()
-    for at in (now, *sorted(dates)):
+    for at in _moments(policy, now):
         judge = Judge(policy, at.timestamp())
         for asked in dict.fromkeys([Asked(), *asked_by(policy)]):
             decisions = {
@@ -256,6 +254,17 @@ def _separated(policy: Policy, now: datetime) -> _Told:
                 f"{_some([code for code in members if code not in refused])}; Regulation (EU) "
                 "2018/302 forbids that unless a law or a licence demands it",
             )
+
+
+def _moments(policy: Policy, now: datetime) -> list[datetime]:
+    """Return now, and every later time at which a rule or a credential changes."""
+    dates = {
+        date
+        for rule in policy.rules
+        for date in (rule.warn_from, rule.block_from, rule.until)
+        if date is not None
+    } | {shown.until for shown in policy.credentials.values() if shown.until is not None}
+    return [now, *sorted(date for date in dates if date > now)]
 
 
 def _key(place: KeyPath, name: str) -> str:
@@ -294,16 +303,21 @@ def _unused(policy: Policy) -> _Told:
             yield ("responses", name), f"responses.{name}: nothing names it; remove it, or name it"
 
 
-def _undated(policy: Policy) -> _Told:
-    dated = any(rule.depends_on_time for rule in policy.rules)
-    for number, case in enumerate(policy.tests):
-        if dated and case.at is None:
-            yield (
-                ("tests", number),
-                f"tests[{number + 1}].at: is missing, and rules have dates, so what it says may "
-                "change by itself; say when",
-            )
-            return
+def _undated(snapshot: Snapshot, now: datetime) -> _Told:
+    """Tell of tests without a time whose answer changes by itself."""
+    moments = _moments(snapshot.policy, now)
+    for number, case in enumerate(snapshot.policy.tests):
+        if case.at is not None:
+            continue
+        said = [tried(snapshot, replace(case, at=at)).decision for at in moments]
+        for at, decision in zip(moments, said, strict=True):
+            if (decision.decided, decision.rule) != (said[0].decided, said[0].rule):
+                yield (
+                    ("tests", number),
+                    f"tests[{number + 1}].at: is missing, and the answer changes by itself on "
+                    f"{_shown(at)}; say when",
+                )
+                break
 
 
 def _without_contact(policy: Policy) -> _Told:

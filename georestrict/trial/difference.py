@@ -7,7 +7,7 @@ data at once, so every class of the table has one answer of each; then the class
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -148,33 +148,43 @@ def _sizes(painted: Lists, version: int) -> Counter[int]:
 
 
 def _changes(asked: Asked, classes: Sequence[_Class], judges: tuple[Judge, Judge]) -> list[Change]:
-    whole: Counter[str] = Counter()
-    changed: dict[tuple[str, Action, Action], dict[tuple[str, ...], list[int]]] = {}
+    """Return what changes for one kind of request."""
+    by_place: dict[str, dict[tuple[Action, Action], list[_Class]]] = {}
     for each in classes:
-        where = each.location.country or str(each.location.status)
-        whole[where] += 1
         before, after = (
             judge.decide(each.location, labels, asked).decided
             for judge, labels in zip(judges, each.labels, strict=True)
         )
-        if before is not after:
-            sizes = changed.setdefault((where, before, after), {}).setdefault(each.parts, [0, 0, 0])
-            for at, size in enumerate((1, each.ipv4, each.ipv6)):
-                sizes[at] += size
-    told = []
-    for (where, before, after), parts in changed.items():
-        if sum(count for count, _, _ in parts.values()) == whole[where]:
-            parts = {(): [sum(sizes) for sizes in zip(*parts.values(), strict=True)]}
-        for part, (_, ipv4, ipv6) in parts.items():
-            told.append(
-                replace(
-                    _nowhere(str(asked), where, before, after),
-                    part=", ".join(part),
-                    ipv4=ipv4,
-                    ipv6=ipv6,
-                )
-            )
-    return told
+        place = by_place.setdefault(each.location.country or str(each.location.status), {})
+        place.setdefault((before, after), []).append(each)
+    return [
+        replace(
+            _nowhere(str(asked), place, before, after),
+            part=part,
+            ipv4=sum(each.ipv4 for each in same),
+            ipv6=sum(each.ipv6 for each in same),
+        )
+        for place, kinds in by_place.items()
+        for (before, after), changed in kinds.items()
+        if before is not after
+        for part, same in _distinguished(changed, kinds)
+    ]
+
+
+def _distinguished(
+    changed: list[_Class], kinds: Mapping[tuple[Action, Action], list[_Class]]
+) -> list[tuple[str, list[_Class]]]:
+    """Return the classes of a country that change alike under what tells them from the others."""
+    if len(kinds) == 1:
+        return [("", changed)]
+    if any(not each.parts for each in changed):  # the country as such, so others are exceptions
+        own = {name for each in changed for name in each.parts}
+        others = {name for same in kinds.values() for each in same for name in each.parts} - own
+        return [(f"except {', '.join(sorted(others))}" if others else "in part", changed)]
+    parts: dict[str, list[_Class]] = {}
+    for each in changed:
+        parts.setdefault(", ".join(each.parts), []).append(each)
+    return list(parts.items())
 
 
 def _nowhere(asked: str, country: str, before: Action, after: Action) -> Change:

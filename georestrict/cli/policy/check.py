@@ -39,8 +39,8 @@ def check(file: str, database: str | None, as_json: bool) -> None:
     if not problems:
         policy = from_mapping(document, file, path.parent)
         try:
-            Snapshot(policy, Database.open(database))
-            warnings = advice(policy, document, places, datetime.now(UTC))
+            snapshot = Snapshot(policy, Database.open(database))
+            warnings = advice(snapshot, document, places, datetime.now(UTC))
         except ConfigurationError as error:
             message = str(error).removeprefix(f"{file}: ")
             problems = [Problem(line_of(walked(message, document)[0], places), message)]

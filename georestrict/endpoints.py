@@ -54,6 +54,7 @@ class Around:
             if engine is not None:
                 judgement = one._guard.judge(one._read, one.where, engine)
                 if not judgement.decision.plain_allow:
+                    one.where["georestrict"] = judgement.decision
                     one.judgements.append(judgement)
                 return judgement.decision.action is not Action.BLOCK
             known += one._guard.policies

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request as StarletteRequest
 from starlette.websockets import WebSocket as StarletteSocket
 
 import georestrict
@@ -411,6 +412,75 @@ def test_an_inner_middleware_leaves_the_policies_of_the_outer_one_in_reach(tiny:
     around = asgi.GeoRestrictMiddleware(app, **options(tiny))
     assert ask(around, "asgi", US, "/").status_code == 403
     assert ask(around, "asgi", GB, "/").status_code == 200
+
+
+def test_the_endpoint_finds_what_was_decided_about_it_in_the_scope(tiny: Database) -> None:
+    @restrict("strict")
+    def endpoint(request: Any) -> Any:
+        found.append(request.scope["georestrict"].rule)
+        return served(request)
+
+    found: list[str] = []
+    app = starlette_with(endpoint, tiny)
+    assert ask(app, "asgi", SE, "/").status_code == 200
+    assert found == ["warned"]
+
+
+def test_a_lifespan_passes_through_an_app_whose_endpoints_have_policies(tiny: Database) -> None:
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    run_asgi(asgi.GeoRestrictMiddleware(app, **options(tiny)), {"type": "lifespan"})
+    assert seen == ["lifespan"]
+
+
+def test_an_app_that_answers_nothing_after_a_refusal_is_answered_for(tiny: Database) -> None:
+    @restrict("strict")
+    async def endpoint(request: StarletteRequest) -> str:
+        return "served"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await endpoint(StarletteRequest(scope, receive))
+
+    guarded = asgi.GeoRestrictMiddleware(app, **options(tiny))
+    assert ask(guarded, "asgi", US, "/").status_code == 403
+
+
+class Body(list[bytes]):
+    """A body that remembers that it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        """As PEP 3333 wants it."""
+        self.closed = True
+
+
+@pytest.mark.parametrize("kind", [Body, list])
+def test_the_body_of_a_refused_wsgi_endpoint_is_closed_and_not_sent(
+    kind: Any, tiny: Database
+) -> None:
+    from django.http import HttpRequest
+
+    @restrict("strict")
+    def endpoint(request: HttpRequest) -> str:
+        return "served"
+
+    bodies = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        endpoint(HttpRequest())
+        start_response("200 OK", [])(b"written")
+        bodies.append(kind([b"sent"]))
+        return bodies[-1]
+
+    guarded = wsgi.GeoRestrictMiddleware(app, **options(tiny))
+    answer = ask(guarded, "wsgi", US, "/")
+    assert answer.status_code == 403
+    assert b"written" not in answer.content and b"sent" not in answer.content
+    assert kind is list or bodies[0].closed
 
 
 def socket_apps(tiny: Database) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from georestrict.trial.cases import tried
 
 from georestrict import Action, ConfigurationError, Database, Engine, Policy
 from georestrict.policy import Fallback, reader
 from georestrict.policy.cases import CASE_KEYS, EXPECTED
 from georestrict.policy.responses import FORM_KEYS, TEXT_KEYS
 from georestrict.testing import tiny_database
-from georestrict.trial.cases import tried
 
 FOLDER = Path(__file__).parents[1] / "examples/policies"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -85,7 +85,7 @@ def test_an_example_about_regions_is_an_error_with_data_that_ends_at_the_country
     name: str, database: Database
 ) -> None:
     """Acceptance H13."""
-    with pytest.raises(ConfigurationError, match="needs (subdivision data|data with AS numbers)"):
+    with pytest.raises(ConfigurationError, match=r"needs (subdivision data|data with AS numbers)"):
         Engine(FOLDER / f"{name}.toml", database=database)
 
 

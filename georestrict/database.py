@@ -1,4 +1,4 @@
-"""The database: where an address appears to be, and what its network is for."""
+"""The database: where an address appears to be, what its network is for, and whose it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import mmap
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache, cached_property
@@ -15,11 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from georestrict import countries
+from georestrict import asns, countries, subdivisions
 from georestrict._core import (
     CARRIES,
     PRIVATE,
     Answers,
+    Columns,
     Table,
     embedded_ipv4,
     find_many,
@@ -28,13 +29,15 @@ from georestrict._core import (
     relabel,
 )
 from georestrict.errors import DatabaseError, FormatError
-from georestrict.layers import Layer, paint
+from georestrict.layers import LAYERS, PAINTED, Layer, paint
 from georestrict.location import Location, Locations, Status
+from georestrict.manifest import compile_mmdb
 from georestrict.networks import Category, Confidence
-from georestrict.sources import Batch
+from georestrict.sources import Batch, mmdb
+from georestrict.sources.networks import NetworkList
 from georestrict.sources.packed import PackedRanges
 from georestrict.special import LOOKED_THROUGH, is_private
-from georestrict.table import Image
+from georestrict.table import MAGIC, Image
 
 DEFAULT_IMAGE = Path(__file__).with_name("default.grdb")
 
@@ -42,7 +45,7 @@ DEFAULT_IMAGE = Path(__file__).with_name("default.grdb")
 class Match(NamedTuple):
     """A range that says something about an address, and where that came from."""
 
-    layer: str  #: ``country`` or ``network``; in an engine also ``list``
+    layer: str  #: ``country``, ``network`` or ``asn``; in an engine also ``list``
     value: str  #: what the range says, as its source writes it
     first: IPv4Address | IPv6Address
     last: IPv4Address | IPv6Address
@@ -111,16 +114,22 @@ class Database:
             looked_through[number] * CARRIES + (location.status is Status.PRIVATE) * PRIVATE
             for number, location in enumerate(self._locations)
         )
+        #: ISO 3166-2 codes that the data knows; none if it only tells countries
+        self.subdivisions = frozenset(
+            location.subdivision for location in self._locations if location.subdivision
+        )
+        self.has_asns = _origin_section("asn") in image  #: whether the data tells AS numbers
         codes = [location.country for location in self._locations]
         self.country = Answers(self.table, codes, None, self.looked_through).at
         self._origins: dict[str, PackedRanges] = {}
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> Database:
-        """Open a compiled image; without a path, the data that came with the package.
+        """Open a compiled image or an MMDB file; without a path, the data of the package.
 
         The package's own file is mapped, so that processes share its pages; any other is read into
-        memory, since a file that someone truncates under a map kills the process.
+        memory, since a file that someone truncates under a map kills the process. An MMDB is
+        compiled then, into this process's memory.
 
         Raises:
             DatabaseError: if the file is missing, unreadable, damaged or of another version.
@@ -144,6 +153,8 @@ class Database:
             raise DatabaseError(
                 f"{chosen}: cannot be read: {reason}; name an image file that may be read"
             ) from error
+        if path is not None and not data.startswith(MAGIC) and mmdb.is_mmdb(data):
+            data = compile_mmdb(data, str(chosen))
         return cls(Image(memoryview(data), str(chosen)))
 
     @property
@@ -151,11 +162,52 @@ class Database:
         """What each class id of the table means."""
         return self._locations
 
-    def digest(self) -> bytes:
-        """Return the SHA-256 of what the table holds and what it means: what lookups depend on."""
+    def digest(self, *, with_asns: bool = False) -> bytes:
+        """Return the SHA-256 of what the table holds and what it means: what lookups depend on.
+
+        What :meth:`asn_networks` depends on is in it only if asked for.
+        """
         digest = hashlib.sha256(self._image.section("meta"))
         digest.update(self._image.section("cells"))
+        if with_asns and self.has_asns:
+            digest.update(self._image.section(_origin_section("asn")))
         return digest.digest()
+
+    @cached_property
+    def asns(self) -> frozenset[int]:
+        """The AS numbers that the data knows.
+
+        Raises:
+            FormatError: if the record of them is damaged.
+        """
+        if not self.has_asns:
+            return frozenset()
+        return frozenset(map(self._as_number, self._origin("asn").values))
+
+    def asn_networks(self, numbers: Iterable[int]) -> dict[int, NetworkList]:
+        """Return the ranges of some AS numbers, in one pass; one that is not known has none.
+
+        Raises:
+            FormatError: if the record of AS numbers is damaged.
+        """
+        found = {number: NetworkList(Columns.empty(), Columns.empty()) for number in numbers}
+        if not found or not self.has_asns:
+            return found
+        for version, columns, values in self._origin("asn").batches():
+            wanted = [found.get(self._as_number(value)) for value in values]
+            for at, value in enumerate(columns.value):
+                networks = wanted[value]
+                if networks is not None:
+                    into = networks.ipv4 if version == 4 else networks.ipv6
+                    into.append_row(columns, at, 1)
+        return found
+
+    def _as_number(self, recorded: str) -> int:
+        """Return the AS number of a recorded value, which is a source and what it said."""
+        number = asns.parse(recorded.partition(" ")[2])
+        if number is None:
+            raise FormatError(f"{self._image.name}: damaged: {recorded!r} is no AS number")
+        return number
 
     def lookup(self, address: str | IPv4Address | IPv6Address) -> Location:
         """Return all that is known of an address; text that is none has status ``unresolved``."""
@@ -218,7 +270,7 @@ class Database:
         if carried is not None:
             version, value = 4, carried
         found = []
-        for layer in ("country", "network"):
+        for layer in LAYERS if self.has_asns else PAINTED:
             row = self._origin(layer).find(version, value)
             if row is not None:
                 source, _, said = row.value.partition(" ")
@@ -234,7 +286,8 @@ class Database:
         Raises:
             FormatError: if the table does not hold what the recorded ranges say.
         """
-        layers = [Layer(name, self._recorded(name)) for name in ("country", "network")]
+        self.asn_networks(self.asns)
+        layers = [Layer(name, self._recorded(name)) for name in PAINTED]
         painting = paint(*layers)
         described = json.loads(bytes(self._image.section("meta")))["classes"]
         known = {tuple(meaning): number for number, meaning in enumerate(described)}
@@ -260,7 +313,7 @@ class Database:
     def _origin(self, layer: str) -> PackedRanges:
         origin = self._origins.get(layer)
         if origin is None:
-            name = f"origin.{layer}"
+            name = _origin_section(layer)
             origin = PackedRanges(self._image.section(name), f"{self._image.name}:{name}")
             self._origins[layer] = origin
         return origin
@@ -286,12 +339,19 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _location(status: str, country: str, network: str) -> Location:
+def _origin_section(layer: str) -> str:
+    return f"origin.{layer}"
+
+
+def _location(status: str, place: str, network: str) -> Location:
     """Read a class from an image's metadata."""
+    subdivision = subdivisions.normalise(place)
+    country = countries.normalise(place[:2] if subdivision else place)
     category, _, rest = network.partition(":")
     confidence, _, provider = rest.partition(":")
     return Location(
-        country=countries.normalise(country),
+        country=sys.intern(country) if country else None,
+        subdivision=sys.intern(subdivision) if subdivision else None,
         categories=_categories(f"{category}:{confidence}" if network else ""),
         provider=sys.intern(provider) if provider else None,
         status=Status.PRIVATE if status == "looked-through" else Status(status),

@@ -1,8 +1,9 @@
 """Layers: what each kind of source says about the address space, laid over each other.
 
-Three layers make an image: ``country``, ``network`` and the special-purpose ranges. Within a
-layer the narrower range wins; together they give every address one *class*, a distinct
-combination of status, country and network.
+Three layers are painted: ``country``, ``network`` and the special-purpose ranges. Within a layer
+the narrower range wins; together they give every address one *class*, a distinct combination of
+status, country or subdivision, and network. A fourth, ``asn``, is only recorded: AS numbers would
+make 100,000 classes, and a policy names a few of them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from array import array
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from georestrict import countries, special
+from georestrict import countries, special, subdivisions
 from georestrict._core import Columns, Runs, merge, relabel, resolve, spans
 from georestrict.sources import Batch, packed
 
+#: Every image has these; ``asn`` only if a source tells AS numbers.
+PAINTED = ("country", "network")
+LAYERS = (*PAINTED, "asn")
 _VERSIONS = (4, 6)
 _HIDING = tuple("" if meaning == "reachable" else meaning for meaning in special.MEANINGS)
 
@@ -24,7 +28,7 @@ class Painting(NamedTuple):
 
     ipv4: Runs
     ipv6: Runs
-    classes: list[tuple[str, str, str]]  #: status, country code or "", network or ""
+    classes: list[tuple[str, str, str]]  #: status, code of country or subdivision, network
 
 
 class Layer:
@@ -105,5 +109,5 @@ def _class(country: str, network: str, hiding: str) -> tuple[str, str, str]:
     """
     if hiding:
         return hiding, "", "" if hiding == "looked-through" else network
-    code = countries.normalise(country)
+    code = countries.normalise(country) or subdivisions.normalise(country)
     return ("known" if code else "unknown"), code or "", network

@@ -27,9 +27,10 @@ class Location:
     """What is known of an address. It *appears to be* there; an address proves nothing.
 
     ``country`` is an ISO 3166-1 alpha-2 code, or None; ``subdivision`` an ISO 3166-2 code, or
-    None. ``categories`` tells what the network is for and how sure that is, ``provider`` whose it
-    is. ``lists`` are the owner's lists that hold the address (filled by ``Engine.lookup``).
-    ``via`` is set when an IPv6 address was looked through to the IPv4 address that it carries.
+    None; it is as its source files it, so Crimea is ``UA-43`` or ``RU-CR``. ``categories`` tells
+    what the network is for and how sure that is, ``provider`` whose it is. ``lists`` are the
+    owner's lists that hold the address (filled by ``Engine.lookup``). ``via`` is set when an IPv6
+    address was looked through to the IPv4 address that it carries.
     """
 
     country: str | None = None

@@ -1,8 +1,9 @@
 """The manifest (``sources.toml``): which data goes into an image, and which of it wins.
 
-Each ``[[source]]`` names a file, its format, and the layer that it paints: ``country`` (values are
-codes) or ``network`` (values are ``category:confidence:provider``). Within a layer the narrower
-range wins; of equally narrow ones the later, and a source further down comes later.
+Each ``[[source]]`` names a file, its format, and its layer: ``country`` (values are codes of
+countries or subdivisions), ``network`` (``category:confidence:provider``) or ``asn`` (AS numbers).
+Within a layer the narrower range wins; of equally narrow ones the later, and a source further down
+comes later.
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from georestrict import countries
+from georestrict import asns, countries, subdivisions
 from georestrict._core import grow
 from georestrict.errors import ConfigurationError
-from georestrict.layers import Layer, paint
+from georestrict.layers import LAYERS, PAINTED, Layer, paint
 from georestrict.networks import Category, Confidence
-from georestrict.sources import READERS, Batch, read_batches
+from georestrict.sources import FORMATS, Batch, mmdb, read_batches
 from georestrict.table import image
 from georestrict.tomlfile import read_bytes, read_toml
 
-LAYERS = ("country", "network")
 _TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
 # the last two are for the recipe that fetches the file
 _KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "upstream", "selection")
@@ -82,7 +82,12 @@ class Manifest:
             ConfigurationError: if a file is missing or its checksum is not the stated one.
             FormatError: if a file is not of its format.
         """
-        layers = {name: Layer(name, self._batches(name)) for name in LAYERS}
+        stated = {source.layer for source in self.sources}
+        layers = {
+            name: Layer(name, self._batches(name))
+            for name in LAYERS
+            if name in PAINTED or name in stated
+        }
         return encode(layers, self.sources, built or datetime.now(UTC))
 
     def _batches(self, layer: str) -> Iterator[tuple[str, Batch]]:
@@ -90,7 +95,7 @@ class Manifest:
             if source.layer == layer:
                 path = self.folder / source.path
                 self._check(source, path)
-                for batch in read_batches(source.format, path):
+                for batch in read_batches(source.format, path, layer):
                     values = [value or source.value or "" for value in batch.values]
                     for value in values:
                         _check_value(value, layer, f"source {source.name!r}: {path}")
@@ -104,6 +109,34 @@ class Manifest:
                 f"the manifest says {source.sha256}; "
                 "restore the file, or state the new sum if the change is meant"
             )
+
+
+def compile_mmdb(data: bytes, name: str) -> bytes:
+    """Return the bytes of an image that holds what an MMDB file says.
+
+    Raises:
+        FormatError: if it is damaged, or says nothing of country and AS number.
+    """
+    contents = mmdb.read(data, name)
+    layers = {
+        layer: Layer(layer, ((contents.kind, batch) for batch in contents.layers.get(layer, [])))
+        for layer in LAYERS
+        if layer in PAINTED or layer in contents.layers
+    }
+    sources = [
+        Source(
+            name=contents.kind,
+            title=contents.title,
+            layer=layer,
+            format="mmdb",
+            path=name,
+            date=contents.built.date(),
+            licence="that of the file's publisher",
+            attribution="as its licence asks",
+        )
+        for layer in contents.layers
+    ]
+    return encode(layers, sources, contents.built)
 
 
 def encode(layers: Mapping[str, Layer], sources: Sequence[Source], built: datetime) -> bytes:
@@ -150,9 +183,13 @@ def _source(entry: Any, place: str) -> Source:
         raise ConfigurationError(
             f"{place}: layer {entry['layer']!r}: write one of {', '.join(LAYERS)}"
         )
-    if entry["format"] not in READERS:
+    if entry["format"] not in FORMATS:
         raise ConfigurationError(
-            f"{place}: format {entry['format']!r}: write one of {', '.join(READERS)}"
+            f"{place}: format {entry['format']!r}: write one of {', '.join(FORMATS)}"
+        )
+    if entry["format"] == "mmdb" and entry["layer"] == "network":
+        raise ConfigurationError(
+            f"{place}: layer 'network' cannot be read from an MMDB yet: write country or asn"
         )
     if " " in entry["name"]:
         raise ConfigurationError(f"{place}: the name must not contain a space")
@@ -178,7 +215,7 @@ def _check_stated(value: Any, layer: str, place: str) -> None:
     """Check the value that a manifest states for every row of a source."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{place}: 'value' must be text, got {value!r}")
-    if layer == "country" and countries.normalise(value) is None:
+    if layer == "country" and not (countries.normalise(value) or subdivisions.normalise(value)):
         raise ConfigurationError(f"{place}: value {value!r}: {countries.suggestion(value)}")
     _check_value(value, layer, place)
 
@@ -186,8 +223,17 @@ def _check_stated(value: Any, layer: str, place: str) -> None:
 def _check_value(value: str, layer: str, place: str) -> None:
     """Check what a row says. A country layer may hold pseudo codes, which are no country."""
     if layer == "country":
-        if len(value) != 2:
-            raise ConfigurationError(f"{place}: value {value!r} is not a two-letter country code")
+        if len(value) != 2 and subdivisions.normalise(value) is None:
+            raise ConfigurationError(
+                f"{place}: value {value!r} is neither a two-letter country code nor an "
+                "ISO 3166-2 code such as UA-43"
+            )
+        return
+    if layer == "asn":
+        if not asns.parse(value):
+            raise ConfigurationError(
+                f"{place}: value {value!r}: write an AS number in digits, such as 64500"
+            )
         return
     category, _, rest = value.partition(":")
     if category not in list(Category) or rest.partition(":")[0] not in list(Confidence):

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from georestrict._core import parse_network
 from georestrict.database import Database
 from georestrict.layers import Layer
-from georestrict.manifest import LAYERS, Source, encode
+from georestrict.manifest import Source, encode
 from georestrict.sources import Row, gathered
 from georestrict.table import Image
 
@@ -16,19 +16,27 @@ _DATE = date(2026, 1, 1)
 
 
 def tiny_database(
-    countries: Mapping[str, str], networks: Mapping[str, str] | None = None
+    countries: Mapping[str, str],
+    networks: Mapping[str, str] | None = None,
+    asns: Mapping[str, int | str] | None = None,
 ) -> Database:
     """Return a database that holds just these ranges.
 
-    ``countries`` maps networks to country codes, ``networks`` maps networks to what they are, as
-    ``"category:confidence:provider"``.
+    ``countries`` maps networks to codes of countries or subdivisions (``"UA-43"``), ``networks``
+    maps networks to what they are, as ``"category:confidence:provider"``, and ``asns`` maps them to
+    AS numbers; without it, the database knows nothing of AS numbers.
 
     >>> from georestrict.testing import tiny_database
     >>> db = tiny_database({"175.16.199.0/24": "CN"}, {"175.16.199.128/25": "vpn:high:Example"})
     >>> db.lookup("175.16.199.200").categories
     mappingproxy({<Category.VPN: 'vpn'>: <Confidence.HIGH: 'high'>})
     """
-    given = {"country": countries, "network": networks or {}}
+    given: dict[str, Mapping[str, int | str]] = {
+        "country": {**countries},
+        "network": {**(networks or {})},
+    }
+    if asns is not None:
+        given["asn"] = asns
     sources = [
         Source(
             name=layer,
@@ -40,17 +48,17 @@ def tiny_database(
             licence="CC0-1.0",
             attribution="-",
         )
-        for layer in LAYERS
+        for layer in given
     ]
     layers = {
-        layer: Layer(layer, ((layer, batch) for batch in gathered(_rows(given[layer]))))
-        for layer in LAYERS
+        layer: Layer(layer, ((layer, batch) for batch in gathered(_rows(ranges))))
+        for layer, ranges in given.items()
     }
     data = encode(layers, sources, datetime(2026, 1, 1, tzinfo=UTC))
     return Database(Image(memoryview(data), "tiny"))
 
 
-def _rows(ranges: Mapping[str, str]) -> Iterator[Row]:
+def _rows(ranges: Mapping[str, int | str]) -> Iterator[Row]:
     for line, (text, value) in enumerate(ranges.items(), 1):
         version, first, last = parse_network(text)
-        yield Row(version, first, last, value, line)
+        yield Row(version, first, last, str(value), line)

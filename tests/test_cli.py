@@ -199,7 +199,7 @@ def test_lookup_as_json_prints_one_object_a_line(image: Path) -> None:
     britain, private, wrong, carried = lines(result)
     assert britain == {
         "address": "81.2.69.142", "country": "GB", "status": "known", "categories": {"hosting": "high"},
-        "provider": "Example Cloud", "via": None,
+        "subdivision": None, "provider": "Example Cloud", "via": None,
         "matches": [
             {"layer": "country", "value": "GB", "first": "81.2.69.0", "last": "81.2.69.255", "source": "geo", "line": 3,
              "date": "2026-01-02"},

@@ -43,6 +43,12 @@ class Columns(NamedTuple):
         self.value.append(value)
         self.line.append(line)
 
+    def append_row(self, other: Columns, at: int, value: int) -> None:
+        """Append a row of other columns, with a value of its own."""
+        for column, of_other in zip(self, other, strict=True):
+            column.append(of_other[at])
+        self.value[-1] = value
+
     def append_native(self, version: int, first: int, last: int, value: int, line: int = 0) -> None:
         """Append one range whose ends are numbers of their own IP version."""
         shift = 96 if version == 4 else 0

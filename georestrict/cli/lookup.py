@@ -13,7 +13,7 @@ from georestrict.location import Status
 
 @click.command()
 @click.argument("address", nargs=-1, required=True)
-@click.option("--database", type=click.Path(), help="A compiled image instead of the default data.")
+@click.option("--database", type=click.Path(), help="An image or MMDB instead of the default data.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object for each address, a line each."
 )
@@ -37,6 +37,7 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
             else:
                 described |= {
                     "country": location.country,
+                    "subdivision": location.subdivision,
                     "status": location.status,
                     "categories": dict(location.categories),
                     "provider": location.provider,
@@ -67,7 +68,7 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
             rows.append(
                 (
                     text,
-                    location.country or "-",
+                    location.subdivision or location.country or "-",
                     status,
                     categories or "-",
                     "; ".join(told(match) for match in matches) or "-",

@@ -14,6 +14,8 @@ from typing import Any, NoReturn, TypeVar
 
 from georestrict import countries, groups, subdivisions
 from georestrict._core import parse_network
+from georestrict.asns import LAST as LAST_ASN
+from georestrict.asns import parse as parse_asn
 from georestrict.errors import ConfigurationError
 from georestrict.networks import Category, Confidence, parse_wanted
 from georestrict.paths import checked_pattern
@@ -27,7 +29,6 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_LAST_ASN = (1 << 32) - 1  # RFC 6793
 
 
 def fail(key: str, message: str) -> NoReturn:
@@ -132,13 +133,12 @@ def asns(value: Any, key: str) -> frozenset[int]:
     """Return AS numbers, written as ``64500`` or ``"AS64500"``."""
     numbers = set()
     for place, entry in enumerate(listed(value, key, "AS64500"), 1):
-        number = entry
-        if isinstance(entry, str) and re.fullmatch("(AS)?[0-9]{1,10}", entry, re.I | re.A):
-            number = int(entry.upper().removeprefix("AS"))
-        if isinstance(number, bool) or not isinstance(number, int):
-            fail(f"{key}[{place}]", f"is {entry!r}, must be an AS number such as 64500")
-        if not 0 < number <= _LAST_ASN:
-            fail(f"{key}[{place}]", f"is {entry!r}, AS numbers are 1 to {_LAST_ASN}")
+        number = parse_asn(entry) if isinstance(entry, str) else entry
+        if type(number) is not int or not 0 < number <= LAST_ASN:
+            fail(
+                f"{key}[{place}]",
+                f"is {entry!r}, must be an AS number such as 64500; they are 1 to {LAST_ASN}",
+            )
         numbers.add(number)
     return frozenset(numbers)
 

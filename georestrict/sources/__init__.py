@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from georestrict.sources import networks, packed, tor_geoip
+from georestrict.sources import mmdb, networks, packed, tor_geoip
 from georestrict.sources.row import Batch, Row, gathered
 
-#: File formats that a manifest may name.
+#: Readers of files whose rows are for any layer.
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "networks": networks.read,
     "packed": packed.read,
@@ -20,9 +20,15 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
 }
 
 
-def read_batches(form: str, path: Path) -> list[Batch]:
-    """Return all rows of a file, as columns."""
+#: File formats that a manifest may name.
+FORMATS = ("mmdb", *READERS)
+
+
+def read_batches(form: str, path: Path, layer: str) -> list[Batch]:
+    """Return what a file says for a layer, as columns."""
+    if form == "mmdb":
+        return mmdb.read_batches(path, layer)
     return packed.read_batches(path) if form == "packed" else gathered(READERS[form](path))
 
 
-__all__ = ["READERS", "Batch", "Row", "gathered", "read_batches"]
+__all__ = ["FORMATS", "READERS", "Batch", "Row", "gathered", "read_batches"]

@@ -26,12 +26,27 @@ class Batch(NamedTuple):
     values: list[str]
 
 
+class Gathering:
+    """Rows on their way into batches."""
+
+    def __init__(self) -> None:
+        self._columns = {4: Columns.empty(), 6: Columns.empty()}
+        self._numbers: dict[str, int] = {}
+
+    def add(self, version: int, first: int, last: int, value: str, line: int) -> None:
+        """Add a row."""
+        number = self._numbers.setdefault(value, len(self._numbers))
+        self._columns[version].append_native(version, first, last, number, line)
+
+    def batches(self) -> list[Batch]:
+        """Return a batch for each IP version, in the rows' order, with one list of values."""
+        values = list(self._numbers)
+        return [Batch(version, columns, values) for version, columns in self._columns.items()]
+
+
 def gathered(rows: Iterable[Row]) -> list[Batch]:
     """Return rows as a batch for each IP version, in their order, with one list of values."""
-    columns = {4: Columns.empty(), 6: Columns.empty()}
-    numbers: dict[str, int] = {}
+    gathering = Gathering()
     for row in rows:
-        number = numbers.setdefault(row.value, len(numbers))
-        columns[row.version].append_native(row.version, row.first, row.last, number, row.line)
-    values = list(numbers)
-    return [Batch(version, columns[version], values) for version in columns]
+        gathering.add(*row)
+    return gathering.batches()

@@ -1,5 +1,5 @@
 """The compiled table: an image file around the radix trie of ``georestrict._core``."""
 
-from georestrict.table.image import FORMAT_VERSION, Image, encode, publish
+from georestrict.table.image import FORMAT_VERSION, MAGIC, Image, encode, publish
 
-__all__ = ["FORMAT_VERSION", "Image", "encode", "publish"]
+__all__ = ["FORMAT_VERSION", "MAGIC", "Image", "encode", "publish"]

@@ -1,0 +1,353 @@
+"""MMDB files of several publishers, opened as a database, and compiled by a manifest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+from typing import Any
+
+import maxminddb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from georestrict import ConfigurationError, Database, DatabaseError, FormatError, Status
+from georestrict.manifest import Manifest
+from georestrict.sources import mmdb as reader
+from georestrict.table import Image
+from tests import gold, mmdb
+
+CITY = [
+    ("91.210.0.0/24", mmdb.maxmind("UA", "43")),
+    ("91.210.1.0/24", mmdb.maxmind("RU", "CR")),
+    ("91.210.2.0/24", mmdb.maxmind("RU", "SEV")),
+    ("91.210.3.0/24", mmdb.maxmind("RU", "MOW")),
+    ("8.8.8.0/24", mmdb.maxmind("US", "CA")),
+    ("8.8.4.0/24", mmdb.maxmind("US", "NY")),
+    ("8.8.5.0/24", mmdb.maxmind("US")),
+    ("2600::/32", mmdb.maxmind("US", "TX")),
+    ("5.5.5.0/24", mmdb.maxmind(None, registered="DE")),
+    ("5.5.6.0/24", mmdb.maxmind("EU")),
+]
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mmdb.write(tmp_path_factory.mktemp("mmdb") / "city.mmdb", CITY)
+
+
+@pytest.mark.parametrize(
+    ("address", "country", "subdivision", "status"),
+    [
+        ("91.210.0.1", "UA", "UA-43", Status.KNOWN),
+        ("91.210.1.1", "RU", "RU-CR", Status.KNOWN),
+        ("91.210.2.255", "RU", "RU-SEV", Status.KNOWN),
+        ("91.210.3.1", "RU", "RU-MOW", Status.KNOWN),
+        ("8.8.8.8", "US", "US-CA", Status.KNOWN),
+        ("8.8.4.4", "US", "US-NY", Status.KNOWN),
+        ("8.8.5.1", "US", None, Status.KNOWN),
+        ("2600::1", "US", "US-TX", Status.KNOWN),
+        ("::ffff:8.8.8.8", "US", "US-CA", Status.KNOWN),
+        ("2002:808:808::1", "US", "US-CA", Status.KNOWN),
+        ("::8.8.8.8", None, None, Status.UNKNOWN),
+        ("5.5.5.1", None, None, Status.UNKNOWN),
+        ("5.5.6.1", None, None, Status.UNKNOWN),
+        ("9.9.9.9", None, None, Status.UNKNOWN),
+        ("10.0.0.1", None, None, Status.PRIVATE),
+    ],
+)
+def test_a_file_with_subdivisions_tells_them(
+    city: Path, address: str, country: str | None, subdivision: str | None, status: Status
+) -> None:
+    database = Database.open(city)
+    location = database.lookup(address)
+    assert (location.country, location.subdivision, location.status) == (
+        country,
+        subdivision,
+        status,
+    )
+    assert database.country(address) == country
+
+
+def test_a_compiled_file_says_what_it_is_and_where_an_answer_came_from(city: Path) -> None:
+    database = Database.open(city)
+    assert database.subdivisions == {
+        "UA-43",
+        "RU-CR",
+        "RU-SEV",
+        "RU-MOW",
+        "US-CA",
+        "US-NY",
+        "US-TX",
+    }
+    assert not database.has_asns
+    (source,) = database.metadata.sources
+    assert (source.name, source.title, source.layer) == (
+        "Test-City",
+        "Test-City for tests",
+        "country",
+    )
+    assert source.date == database.metadata.built.date()
+    assert source.rows == (8, 1)
+    (match,) = database.matches("91.210.1.7")
+    assert (match.value, str(match.first), str(match.last)) == (
+        "RU-CR",
+        "91.210.1.0",
+        "91.210.1.255",
+    )
+    database.verify()
+
+
+def test_workers_that_compile_the_same_file_get_the_same_image(city: Path) -> None:
+    assert Database.open(city).digest() == Database.open(city).digest()
+
+
+@pytest.mark.parametrize(
+    ("record", "country", "subdivision", "asn"),
+    [
+        (mmdb.dbip("RU", "Republic of Crimea"), "RU", "RU-CR", None),
+        (mmdb.dbip("RU", "Sebastopol City"), "RU", "RU-SEV", None),
+        (mmdb.dbip("UA", "Krym"), "UA", "UA-43", None),
+        (mmdb.dbip("RU", "Kaluga"), "RU", None, None),
+        ({"country_code": "RU", "state1": "Krym", "city": "x"}, "RU", "RU-CR", None),
+        ({"country_code": "US", "state1": "California"}, "US", None, None),
+        ({"country": "Australia", "country_code": "AU", "region": "Queensland"}, "AU", None, None),
+        ({"country": "US", "country_name": "United States", "region_code": "CA"}, "US", "US-CA", None),
+        ({"country": "AU", "asn": "AS13335"}, "AU", None, 13335),
+        ({"country": "us"}, "US", None, None),
+        ({"country": {"iso_code": "XK"}}, "XK", None, None),
+        ({"country": "DE", "asn": ""}, "DE", None, None),
+        ({"autonomous_system_number": 64500}, None, None, 64500),
+        ({"autonomous_system_number": 4294967295}, None, None, 4294967295),
+        ({"asn": "64500"}, None, None, 64500),
+        ({"country": {"iso_code": "DE"}, "traits": {"autonomous_system_number": 64500}}, "DE", None, 64500),
+        ({"country": {"iso_code": "DE"}, "autonomous_system_number": 0}, "DE", None, None),
+        ({"country": {"iso_code": "DE"}, "asn": True, "traits": 5}, "DE", None, None),
+        ({"country": {"iso_code": "DE"}, "subdivisions": []}, "DE", None, None),
+        ({"country": {"iso_code": "DE"}, "subdivisions": ["BY"]}, "DE", None, None),
+        ({"country": {"iso_code": "DE"}, "subdivisions": [{"iso_code": 7, "names": "x"}]}, "DE", None, None),
+    ],
+)  # fmt: skip
+def test_every_publishers_shape_is_understood(
+    tmp_path: Path, record: Any, country: str | None, subdivision: str | None, asn: int | None
+) -> None:
+    database = Database.open(mmdb.write(tmp_path / "x.mmdb", [("81.2.69.0/24", record)]))
+    location = database.lookup("81.2.69.7")
+    assert (location.country, location.subdivision) == (country, subdivision)
+    assert database.asns == (frozenset() if asn is None else {asn})
+    assert database.has_asns is (asn is not None)
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([("81.2.69.0/24", {"city": "x", "geoname_id": 5})], "the keys ['city', 'geoname_id']"),
+        ([("81.2.69.0/24", {"country": "Australia"})], "the keys ['country']"),
+        ([("81.2.69.0/24", {"country": {"iso_code": "DEU"}})], "the keys ['country']"),
+        ([("81.2.69.0/24", mmdb.maxmind(None, registered="DE"))], "'registered_country'"),
+        ([("81.2.69.0/24", "DE")], "its records are such as 'DE'"),
+        ([], "it has no records"),
+    ],
+)
+def test_a_file_that_has_nothing_for_us_is_refused_with_what_it_has(
+    tmp_path: Path, records: Any, says: str
+) -> None:
+    path = mmdb.write(tmp_path / "x.mmdb", records, kind="Odd")
+    with pytest.raises(FormatError, match=r"x\.mmdb: an MMDB of type 'Odd', but ") as caught:
+        Database.open(path)
+    assert says in str(caught.value)
+    assert "expected country.iso_code" in str(caught.value)
+
+
+def test_a_file_for_ipv4_only_knows_no_ipv6(tmp_path: Path) -> None:
+    path = mmdb.write(tmp_path / "x.mmdb", [("81.2.69.0/24", mmdb.maxmind("GB"))], ip_version=4)
+    database = Database.open(path)
+    assert database.country("81.2.69.1") == "GB"
+    assert database.lookup("2001:218::1").status is Status.UNKNOWN
+    assert database.country("2002:5102:4501::1") == "GB"
+
+
+def test_one_record_for_all_addresses_is_one_for_ipv4_too(tmp_path: Path) -> None:
+    records = [("::/1", mmdb.maxmind("GB")), ("8000::/1", mmdb.maxmind("CN"))]
+    database = Database.open(mmdb.write(tmp_path / "x.mmdb", records))
+    assert [database.country(text) for text in ("8.8.8.8", "2600::1", "9000::1", "::1.2.3.4")] == [
+        "GB", "GB", "CN", "GB",
+    ]  # fmt: skip
+
+
+def test_what_is_aliased_to_ipv4_is_not_read_again_as_ipv6(tmp_path: Path) -> None:
+    aliases = [f"{0xFFFF:096b}", f"{0x2002:016b}", f"{0x20010000:032b}", f"{0x64FF9B << 64:096b}"]
+    path = mmdb.write(tmp_path / "x.mmdb", CITY, aliases=aliases)
+    with maxminddb.open_database(str(path)) as opened:
+        assert opened.get("2002:808:808::")["subdivisions"][0]["iso_code"] == "CA"  # type: ignore[index, call-overload]
+    database = Database.open(path)
+    assert database.metadata.sources[0].rows == (8, 1)
+    assert database.lookup("2002:808:808::").via == "6to4"
+    assert database.lookup("64:ff9b::808:808").subdivision == "US-CA"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("generated")
+
+
+def networks(version: int) -> st.SearchStrategy[str]:
+    """Networks that share a few bits, so that they nest and touch."""
+    kind, width, base = (
+        (IPv4Address, 32, 0x5100_0000) if version == 4 else (IPv6Address, 128, 0x2600 << 112)
+    )
+
+    def built(length: int, bits: int) -> str:
+        value = (base | bits << (width - 16)) >> (width - length) << (width - length)
+        return f"{kind(value)}/{length}"
+
+    return st.builds(built, st.integers(7, 16) | st.just(width), st.integers(0, 255))
+
+
+RECORDS = st.sampled_from([("GB", None), ("RU", "CR"), ("UA", "43"), ("US", "CA"), ("US", "NY")])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(networks(4) | networks(6), RECORDS), min_size=1, max_size=12))
+def test_every_address_is_where_the_most_specific_network_puts_it(
+    folder: Path, given: list[tuple[str, tuple[str, str | None]]]
+) -> None:
+    given = sorted(given, key=lambda pair: ip_network(pair[0]).prefixlen)
+    path = mmdb.write(folder / "x.mmdb", [(text, mmdb.maxmind(*record)) for text, record in given])
+    database = Database.open(path)
+    for version, text, value in probes([text for text, _ in given]):
+        ranges = [
+            (int(net.network_address), int(net.broadcast_address), at)
+            for at, net in enumerate((ip_network(each) for each, _ in given), 1)
+            if net.version == version
+        ]
+        found = gold.find(ranges, value)
+        country, region = given[found - 1][1] if found else (None, None)
+        location = database.lookup(text)
+        expected = f"{country}-{region}" if region else None
+        assert (location.country, location.subdivision) == (country, expected), text
+
+
+def probes(texts: list[str]) -> Iterator[tuple[int, str, int]]:
+    """The addresses at and beside the ends of networks."""
+    for net in map(ip_network, texts):
+        first, last = int(net.network_address), int(net.broadcast_address)
+        for value in (first - 1, first, last, last + 1):
+            yield net.version, str(type(net.network_address)(value)), value
+
+
+@pytest.mark.parametrize("size", [24, 28, 32])
+def test_records_of_every_size_are_read(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mmdb_writer
+
+    def adjust(self: Any) -> None:
+        self.record_size = size
+        self.data_offset = size * 2 / 8 * self._node_counter
+
+    monkeypatch.setattr(mmdb_writer.TreeWriter, "_adjust_record_size", adjust)
+    path = mmdb.write(tmp_path / "x.mmdb", CITY)
+    with maxminddb.open_database(str(path)) as opened:
+        assert opened.metadata().record_size == size
+    database = Database.open(path)
+    assert [database.lookup(each).subdivision for each in ("91.210.1.1", "8.8.4.4", "2600::9")] == [
+        "RU-CR", "US-NY", "US-TX",
+    ]  # fmt: skip
+
+
+def test_a_tree_that_leads_back_to_itself_is_refused(city: Path) -> None:
+    data = bytearray(city.read_bytes())
+    data[0:6] = bytes(6)  # both records of the first node name the first node
+    with pytest.raises(FormatError, match="its tree leads back to itself"):
+        reader.read(bytes(data), "x")
+
+
+def test_g1_whatever_happened_to_the_bytes_the_error_is_ours(city: Path) -> None:
+    whole, spread = city.read_bytes(), random.Random(7)
+    refused = 0
+    for trial in range(1500):
+        data = bytearray(whole)
+        if trial % 3 == 0:
+            data = data[: spread.randrange(len(data))] + whole[whole.rfind(b"\xab\xcd\xef") :]
+        for _ in range(spread.choice([1, 2, 16])):
+            data[spread.randrange(len(data))] = spread.randrange(256)
+        try:
+            reader.read(bytes(data), "x")
+        except FormatError as error:
+            refused += 1
+            assert str(error).startswith("x: ")
+    assert refused > 500
+
+
+def test_g1_a_damaged_file_is_a_database_error(tmp_path: Path, city: Path) -> None:
+    whole = city.read_bytes()
+    marker = whole.rfind(b"\xab\xcd\xefMaxMind.com")
+    damaged = {
+        "no metadata": whole[: marker + 14],
+        "only the end": whole[marker:],
+        "no text": whole.replace(b"iso_code", b"\xff\xfe\xff\xfe\xff\xfe\xff\xfe"),
+        "epoch": whole.replace(b"build_epoch\x04\x02", b"build_epoch\x08\x02\xff\xff\xff\xff"),
+    }
+    for name, data in damaged.items():
+        assert data != whole, name
+        (tmp_path / "x.mmdb").write_bytes(data)
+        with pytest.raises(DatabaseError, match=r"x\.mmdb"):
+            Database.open(tmp_path / "x.mmdb")
+
+
+MANIFEST = """
+[[source]]
+name = "city"
+title = "cities"
+layer = "country"
+format = "mmdb"
+path = "city.mmdb"
+date = 2026-01-01
+licence = "CC0-1.0"
+attribution = "-"
+
+[[source]]
+name = "as"
+title = "AS numbers"
+layer = "asn"
+format = "mmdb"
+path = "asn.mmdb"
+date = 2026-01-01
+licence = "CC0-1.0"
+attribution = "-"
+"""
+
+
+def test_two_files_are_compiled_together_by_a_manifest(tmp_path: Path) -> None:
+    mmdb.write(tmp_path / "city.mmdb", CITY)
+    mmdb.write(
+        tmp_path / "asn.mmdb",
+        [("8.8.0.0/16", {"autonomous_system_number": 15169}), ("2600::/32", {"asn": "AS7018"})],
+        kind="Test-ASN",
+    )
+    (tmp_path / "sources.toml").write_text(MANIFEST)
+    image = Manifest.load(tmp_path / "sources.toml").compile()
+    database = Database(Image(memoryview(image), "both"))
+    database.verify()
+    assert database.lookup("8.8.8.8").subdivision == "US-CA"
+    assert database.asns == {15169, 7018}
+    assert [(match.layer, match.value, match.source) for match in database.matches("8.8.8.8")] == [
+        ("country", "US-CA", "city"),
+        ("asn", "15169", "as"),
+    ]
+
+
+def test_a_manifest_that_wants_of_a_file_what_it_has_not_is_refused(tmp_path: Path) -> None:
+    mmdb.write(tmp_path / "city.mmdb", CITY)
+    mmdb.write(tmp_path / "asn.mmdb", CITY)
+    (tmp_path / "sources.toml").write_text(MANIFEST)
+    with pytest.raises(
+        FormatError, match=r"says nothing for the layer 'asn', only for \['country'\]"
+    ):
+        Manifest.load(tmp_path / "sources.toml").compile()
+    (tmp_path / "sources.toml").write_text(MANIFEST.replace('"country"', '"network"'))
+    with pytest.raises(ConfigurationError, match="layer 'network' cannot be read from an MMDB yet"):
+        Manifest.load(tmp_path / "sources.toml")

@@ -1,8 +1,8 @@
-"""The policy's lists and networks: read from files and painted over a database.
+"""The policy's lists, networks and AS numbers, painted over a database.
 
-Every list, and the networks of every rule, is one more layer over the database's runs. The result
-is a table of its own, in which an address's class tells its class in the database and the labels
-of the lists that hold it.
+Every list, every set of networks that a rule or an exception names, and every AS number that one
+names is one more layer over the database's runs. The result is a table of its own, in which an
+address's class tells its class in the database and the labels of what holds it.
 
 Painting over the default data takes 70 ms and 49 MiB, however few the networks. So unless lists and
 data are small, the painted image lies in the cache folder, where a second worker maps it instead of
@@ -18,12 +18,13 @@ import logging
 import stat
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 from georestrict import cache
 from georestrict._core import Columns, Runs, Table, grow, merge, parse_network, relabel, resolve
+from georestrict.coverage import check_coverage
 from georestrict.database import Database, Match
 from georestrict.errors import ConfigurationError, FormatError
 from georestrict.policy import Policy
@@ -37,7 +38,7 @@ logger = logging.getLogger("georestrict")
 #: A test's tiny database is painted faster than a file is written.
 SHARED_FROM_BYTES = 16 * 1024
 SHARED_FROM_IMAGE_BYTES = 1 << 20
-_FORMAT = 1  # of the sections below
+_FORMAT = 2  # of the sections below
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,26 @@ class ListLabel:
 
 @dataclass(frozen=True, slots=True)
 class NetworksLabel:
-    """An address is in networks that a rule, or an exception of one, names."""
+    """An address is in networks that a rule or an exception names.
+
+    Conditions that name the same networks in the same order share a label: 1,000 rules may repeat
+    ``0.0.0.0/0``.
+    """
 
     networks: tuple[str, ...]
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash once: labels are in many sets, and networks may be thousands."""
+        object.__setattr__(self, "_hash", hash(self.networks))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
 class AsnLabel:
-    """An address is announced by an autonomous system that a rule names."""
+    """An address is announced by an AS number that a rule or an exception names."""
 
     number: int
 
@@ -67,8 +80,8 @@ Label = ListLabel | NetworksLabel | AsnLabel
 class Painting(NamedTuple):
     """A table, and what each of its classes means.
 
-    A meaning is a class of the database and a set of members, which lists and rules are: an index
-    of ``sets``. A set is a number whose bits say which members belong to it.
+    A meaning is a class of the database and a set of members, which have a label each: an index of
+    ``sets``. A set is a number whose bits say which members belong to it.
     """
 
     cells: array[int]
@@ -80,10 +93,11 @@ class Painting(NamedTuple):
 
 
 class Lists:
-    """The lists of a policy and the networks that its rules name, painted over a database.
+    """The lists, networks and AS numbers of a policy, painted over a database.
 
     Raises:
-        ConfigurationError: if a list cannot be read, has a bad line, or is empty and must not be.
+        ConfigurationError: if a list cannot be read, has a bad line, or is empty and must not be;
+            if the database cannot answer what the policy asks.
     """
 
     table: Table
@@ -92,14 +106,16 @@ class Lists:
     sets: list[frozenset[Label]]
 
     def __init__(self, policy: Policy, database: Database) -> None:
+        check_coverage(policy, database)
         self._policy, self._database = policy, database
-        # The same networks in several rules are painted once.
-        self._networks = tuple(
-            dict.fromkeys(words.networks for words in policy.conditions if words.networks)
-        )
+        conditions = policy.conditions
+        # The same networks in several conditions are painted once.
+        self._networks = [*dict.fromkeys(words.networks for words in conditions if words.networks)]
+        self._asns = sorted({number for words in conditions for number in words.asns})
         self._labels: list[Label] = [
             *map(ListLabel, policy.lists),
             *map(NetworksLabel, self._networks),
+            *map(AsnLabel, self._asns),
         ]
         self._kept: dict[str, NetworkList] = {}
         self._digests: Sequence[bytes] = ()
@@ -163,7 +179,12 @@ class Lists:
 
     def _members(self, lists: Mapping[str, NetworkList]) -> list[NetworkList]:
         """Return what is painted, in the order of the labels."""
-        return [*lists.values(), *map(parsed_networks, self._networks)]
+        announced = self._database.asn_networks(self._asns)
+        return [
+            *lists.values(),
+            *map(parsed_networks, self._networks),
+            *(announced[number] for number in self._asns),
+        ]
 
     def _worth_sharing(self) -> bool:
         """Whether there is so much that others should not have to paint it again.
@@ -185,8 +206,11 @@ class Lists:
     def _key(self, digests: Iterable[bytes]) -> str:
         written = ("\n".join(texts).encode() for texts in self._networks)
         members = [*digests, *(hashlib.sha256(text).digest() for text in written)]
-        kinds = b"%d: %d lists, %d rules" % (_FORMAT, len(self._policy.lists), len(self._networks))
-        return cache.key_of([kinds, self._database.digest(), *members])
+        counts = _FORMAT, len(self._policy.lists), len(self._networks)
+        kinds = b"%d: %d lists, %d networks" % counts
+        numbers = ",".join(map(str, self._asns)).encode()
+        data = self._database.digest(with_asns=bool(self._asns))
+        return cache.key_of([kinds, numbers, data, *members])
 
     def _build(self) -> tuple[str, bytes]:
         """Read and paint; return the key of what was read, and an image.
@@ -249,7 +273,7 @@ class Lists:
 
 
 def parsed_networks(texts: Iterable[str]) -> NetworkList:
-    """Return the networks of a rule, which were checked before."""
+    """Return the networks that a rule or an exception names, which were checked before."""
     networks = NetworkList(Columns.empty(), Columns.empty())
     for text in texts:
         version, first, last = parse_network(text)

@@ -18,27 +18,34 @@ ALLOWED: dict[str, set[str]] = {
     "_core": set(),
     "countries": set(),
     "groups": set(),
+    "subdivisions": {"countries"},
+    "asns": set(),
     "special": {"_core"},
     "address": {"errors", "_core", "special"},
     "networks": set(),
-    "sources": {"errors", "_core"},
+    "sources": {"errors", "_core", "subdivisions", "asns"},
     "table": {"errors"},
     "cache": {"version", "errors", "table"},
-    "layers": {"_core", "countries", "special", "sources"},
-    "manifest": {"errors", "_core", "countries", "networks", "sources", "layers", "table", "tomlfile"},
+    "layers": {"_core", "countries", "subdivisions", "special", "sources"},
+    "manifest": {
+        "errors", "_core", "countries", "subdivisions", "asns", "networks", "sources", "layers",
+        "table", "tomlfile",
+    },
     "location": {"networks"},
     "database": {
-        "errors", "_core", "countries", "special", "networks", "sources", "layers", "location", "table",
+        "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
+        "layers", "manifest", "location", "table",
     },
     "paths": set(),
-    "subdivisions": {"countries"},
     "policy": {
-        "errors", "_core", "countries", "groups", "networks", "paths", "subdivisions", "tomlfile",
-        "tomllines",
+        "errors", "_core", "countries", "groups", "subdivisions", "asns", "networks", "paths",
+        "tomlfile", "tomllines",
     },
     "decision": {"location", "policy"},
+    "coverage": {"errors", "subdivisions", "database", "policy"},
     "lists": {
         "errors", "tomlfile", "_core", "sources", "table", "cache", "database", "policy",
+        "coverage",
     },
     "masks": set(),
     "request": {"policy"},
@@ -89,7 +96,7 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 
 # what the package needs of others, and only there
-THIRD_PARTY = {"cli": {"click"}}
+THIRD_PARTY = {"cli": {"click"}, "sources": {"maxminddb"}}
 STANDARD = set(__import__("sys").stdlib_module_names)
 
 

@@ -1,0 +1,230 @@
+"""Lists, networks and AS numbers, painted over a database: what holds an address."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from georestrict import Database, FormatError, Policy, lists
+from georestrict._core import parse_address
+from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
+from georestrict.table import Image, encode
+from georestrict.testing import tiny_database
+from tests import mmdb
+
+DATABASE = tiny_database(
+    {"8.8.8.0/24": "US-CA", "2001:218::/32": "JP"},
+    asns={
+        "8.0.0.0/9": "AS3356",
+        "8.8.8.0/24": 15169,
+        "8.8.9.0/24": 15169,
+        "2001:218::/32": 2914,
+        "9.9.9.0/24": 19281,
+    },
+)
+
+
+def policy(*rules: dict[str, Any], **more: Any) -> Policy:
+    named = [{"name": f"r{at}", "action": "block", **rule} for at, rule in enumerate(rules)]
+    return Policy.from_mapping({"default": "allow", "rules": named, **more})
+
+
+def labels_of(painted: Lists, text: str) -> frozenset[Label]:
+    address = parse_address(text)
+    assert address is not None
+    return painted.sets[painted.held[painted.table.find_value(*address)]]
+
+
+def test_an_address_has_the_label_of_the_as_number_that_announces_it() -> None:
+    painted = Lists(policy({"asns": [15169, "AS2914"]}), DATABASE)
+    google, ntt = AsnLabel(15169), AsnLabel(2914)
+    assert {text: labels_of(painted, text) for text in ("8.8.8.8", "8.8.9.0", "8.8.10.0", "2001:218::1", "9.9.9.9")} == {
+        "8.8.8.8": {google}, "8.8.9.0": {google}, "8.8.10.0": set(), "2001:218::1": {ntt}, "9.9.9.9": set(),
+    }  # fmt: skip
+
+
+def test_only_the_most_specific_announcement_counts() -> None:
+    painted = Lists(policy({"asns": [3356]}), DATABASE)
+    assert labels_of(painted, "8.8.8.8") == set()
+    assert labels_of(painted, "8.8.10.0") == {AsnLabel(3356)}
+
+
+def test_exceptions_are_painted_as_rules_are(tmp_path: Path) -> None:
+    (tmp_path / "ours.txt").write_text("8.8.8.8\n")
+    painted = Lists(
+        policy(
+            {"countries": ["US"], "unless": {"asns": [15169]}},
+            {
+                "networks": ["8.0.0.0/8"],
+                "unless": [{"networks": ["8.8.8.0/24"]}, {"lists": ["ours"]}],
+            },
+            lists={"ours": {"path": str(tmp_path / "ours.txt")}},
+        ),
+        DATABASE,
+    )
+    assert labels_of(painted, "8.8.8.8") == {
+        ListLabel("ours"),
+        NetworksLabel(("8.0.0.0/8",)),
+        NetworksLabel(("8.8.8.0/24",)),
+        AsnLabel(15169),
+    }
+
+
+def test_networks_that_many_rules_repeat_are_painted_once() -> None:
+    everywhere = {"networks": ["0.0.0.0/0", "::/0"]}
+    painted = Lists(policy(*[everywhere] * 50, {"networks": ["8.8.8.0/24"]}), DATABASE)
+    assert len(painted.sets) == 3
+    assert labels_of(painted, "8.8.8.8") == {
+        NetworksLabel(("0.0.0.0/0", "::/0")),
+        NetworksLabel(("8.8.8.0/24",)),
+    }
+
+
+def test_labels_of_equal_networks_are_equal_and_hash_equal() -> None:
+    assert NetworksLabel(("8.0.0.0/8",)) == NetworksLabel(("8.0.0.0/8",))
+    assert (
+        len(
+            {
+                NetworksLabel(("8.0.0.0/8",)),
+                NetworksLabel(("8.0.0.0/8",)),
+                NetworksLabel(("9.0.0.0/8",)),
+            }
+        )
+        == 2
+    )
+    assert repr(AsnLabel(5)) == "AsnLabel(number=5)"
+    assert repr(NetworksLabel(("8.0.0.0/8",))) == "NetworksLabel(networks=('8.0.0.0/8',))"
+
+
+NUMBERS = st.integers(1, 5)
+NETWORKS = st.builds(
+    lambda length, bits: (
+        f"{ip_address((0x0800_0000 | bits << 16) >> (32 - length) << (32 - length))}/{length}"
+    ),
+    st.integers(8, 16),
+    st.integers(0, 255),
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.dictionaries(NETWORKS, NUMBERS, max_size=10), st.sets(NUMBERS, min_size=1))
+def test_painted_as_numbers_are_those_of_the_narrowest_range(
+    announced: dict[str, int], asked: set[int]
+) -> None:
+    database = tiny_database({}, asns=announced | {"9.0.0.0/8": 5})
+    painted = Lists(policy({"asns": sorted(asked)}), database)
+    for at in range(256):
+        address = ip_address(0x0800_0000 | at << 16)
+        holding = [net for net in map(ip_network, announced) if address in net]
+        narrowest = max(holding, key=lambda net: net.prefixlen, default=None)
+        number = announced[str(narrowest)] if narrowest else None
+        assert labels_of(painted, str(address)) == (
+            {AsnLabel(number)} if number in asked else set()
+        )
+
+
+def test_a_file_of_as_numbers_serves_rules(tmp_path: Path) -> None:
+    path = mmdb.write(
+        tmp_path / "asn.mmdb",
+        [
+            ("47.74.0.0/16", {"autonomous_system_number": 45102}),
+            ("2400:3200::/32", {"asn": "AS45102"}),
+        ],
+    )
+    painted = Lists(policy({"asns": [45102]}), Database.open(path))
+    assert (
+        labels_of(painted, "47.74.1.1") == labels_of(painted, "2400:3200::1") == {AsnLabel(45102)}
+    )
+    assert labels_of(painted, "47.75.0.0") == set()
+
+
+# The cache folder
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder that takes images of any size."""
+    monkeypatch.setenv("GEORESTRICT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(lists, "SHARED_FROM_BYTES", 0)
+    return tmp_path / "cache"
+
+
+def images(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.grdb")}
+
+
+def test_an_image_is_shared_by_those_with_the_same_as_numbers_and_ranges(shared: Path) -> None:
+    asked = policy({"asns": [15169]})
+    for _ in range(2):
+        assert labels_of(Lists(asked, DATABASE), "8.8.8.8") == {AsnLabel(15169)}
+    assert len(images(shared)) == 1
+    assert labels_of(Lists(policy({"asns": [3356]}), DATABASE), "8.8.8.8") == set()
+    assert len(images(shared)) == 2
+    moved = tiny_database(
+        {"8.8.8.0/24": "US-CA", "2001:218::/32": "JP"},
+        asns={
+            "8.0.0.0/9": "AS3356",
+            "8.8.8.0/25": 15169,
+            "8.8.9.0/24": 15169,
+            "2001:218::/32": 2914,
+            "9.9.9.0/24": 19281,
+        },
+    )
+    assert moved.digest() == DATABASE.digest()
+    assert moved.digest(with_asns=True) != DATABASE.digest(with_asns=True)
+    assert labels_of(Lists(asked, moved), "8.8.8.200") == set()
+    assert len(images(shared)) == 3
+
+
+def test_networks_and_as_numbers_do_not_share_a_key(shared: Path) -> None:
+    Lists(policy({"networks": ["8.8.8.0/24"]}), DATABASE)
+    Lists(policy({"networks": ["8.8.8.0/24"], "asns": [15169]}), DATABASE)
+    Lists(policy({"networks": ["8.8.8.0/24"], "asns": [15169, 2914]}), DATABASE)
+    assert len(images(shared)) == 3
+
+
+# The record of AS numbers in an image
+
+
+def test_a_database_tells_the_ranges_of_as_numbers() -> None:
+    found = DATABASE.asn_networks([15169, 64500])
+    assert [len(found[15169]), len(found[64500])] == [2, 0]
+    assert set(found) == {15169, 64500}
+    assert DATABASE.asn_networks([]) == {}
+    assert DATABASE.asns == {3356, 15169, 2914, 19281}
+    (match,) = (match for match in DATABASE.matches("8.8.8.8") if match.layer == "asn")
+    assert (match.value, str(match.first), str(match.last), match.line) == (
+        "15169",
+        "8.8.8.0",
+        "8.8.8.255",
+        2,
+    )
+    DATABASE.verify()
+
+
+def test_an_image_without_as_numbers_has_no_record_of_them() -> None:
+    for database in (tiny_database({"8.8.8.0/24": "US"}), Database.open()):
+        assert not database.has_asns
+        assert database.asns == frozenset()
+        assert len(database.asn_networks([15169])[15169]) == 0
+        assert database.digest() == database.digest(with_asns=True)
+        assert "asn" not in {match.layer for match in database.matches("8.8.8.8")}
+    assert tiny_database({}, asns={}).has_asns
+
+
+def test_a_damaged_record_of_as_numbers_is_a_format_error() -> None:
+    sections = {
+        name: bytes(DATABASE._image.section(name))
+        for name in ("meta", "cells", "origin.country", "origin.network", "origin.asn")
+    }
+    sections["origin.asn"] = sections["origin.asn"].replace(b"asn 15169", b"asn 1516x")
+    damaged = Database(Image(memoryview(encode(sections)), "damaged"))
+    assert damaged.country("8.8.8.8") == "US"
+    for ask in (damaged.verify, lambda: damaged.asns, lambda: damaged.asn_networks([2914])):
+        with pytest.raises(FormatError, match="'asn 1516x' is no AS number"):
+            ask()

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from georestrict.trial.cases import tried
+from click.testing import CliRunner
 
 from georestrict import Action, ConfigurationError, Database, Engine, Policy
+from georestrict.cli import main
 from georestrict.policy import Fallback, reader
 from georestrict.policy.cases import CASE_KEYS, EXPECTED
 from georestrict.policy.responses import FORM_KEYS, TEXT_KEYS
 from georestrict.testing import tiny_database
+from georestrict.trial.cases import tried
 
 FOLDER = Path(__file__).parents[1] / "examples/policies"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -78,6 +80,16 @@ def test_an_example_tells_whoever_it_refuses_whom_to_ask(name: str) -> None:
     policy = Policy.load(FOLDER / f"{name}.toml")
     assert policy.contact and "example.com" in policy.contact
     assert all(case.name for case in policy.tests)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_advice_of_policy_check_leaves_an_example_in_peace(name: str) -> None:
+    done = CliRunner().invoke(main, ["policy", "check", str(FOLDER / f"{name}.toml")])
+    assert done.exit_code == 0, done.output
+    warnings = [line for line in done.output.splitlines() if " warning: " in line]
+    if name == "licensed-media":  # which says so beside the rule
+        assert "2018/302" in warnings.pop()
+    assert not warnings
 
 
 @pytest.mark.parametrize("name", NEED_REGIONS)

@@ -16,7 +16,7 @@ from georestrict import Policy
 from georestrict.cli import main
 from georestrict.policy.schema import schema
 from tests.test_cases import BASE, WRONG
-from tests.test_docs import BLOCKS
+from tests.test_docs import BLOCKS, LEFT_OUT
 from tests.test_policy import BAD, FULL, document
 from tests.test_problems import SLIPS
 
@@ -26,7 +26,7 @@ GOOD = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in sorted(ROOT.glob("examples/**/*.toml"))
 } | {
-    f"README line {block.line}": block.text
+    str(block): block.text if "\ndefault = " in f"\n{block.text}" else LEFT_OUT + block.text
     for block in BLOCKS
     if block.language == "toml" and "[[source]]" not in block.text
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from inspect import isawaitable
 from typing import Any
 
@@ -22,6 +22,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_TRAILERS = "http.response.trailers"
 _POLICY_VIOLATION = 1008  # WebSocket close code, RFC 6455 §7.4.1
 _ASKED = {name.encode(): field for name, field in HEADERS.items()}
 _LENGTHS = frozenset(map(len, _ASKED))
@@ -160,14 +161,20 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         self._log(judgement, scope, response)
         if prefix != "http" and not await _is_connecting(receive):
             return
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
-        ]
-        await send(
-            {"type": f"{prefix}.response.start", "status": response.status, "headers": headers}
-        )
+        # Where the server has trailers they have to be used: an HTTP/2 server that sends an empty
+        # body of its own has grpcio take a status in the header for a broken stream.
+        has_trailers = bool(response.trailers) and _TRAILERS in (scope.get("extensions") or {})
+        headers = response.headers if has_trailers else response.headers + response.trailers
+        start: Message = {
+            "type": f"{prefix}.response.start",
+            "status": response.status,
+            "headers": _encoded(headers),
+        }
+        await send({**start, "trailers": True} if has_trailers else start)
         body = b"" if scope.get("method") == "HEAD" else response.body
         await send({"type": f"{prefix}.response.body", "body": body, "more_body": False})
+        if has_trailers:
+            await send({"type": _TRAILERS, "headers": _encoded(response.trailers)})
 
     async def _response(self, judgement: Judgement, scope: Scope) -> Response:
         """Return what a blocked client receives: the app's own response, or a shipped one."""
@@ -268,6 +275,10 @@ async def _is_connecting(receive: Receive) -> bool:
     return bool((await receive())["type"] == "websocket.connect")
 
 
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
 def _changing(send: Send, change: Change) -> Send:
     """Change the headers of the app's response on their way."""
 
@@ -277,10 +288,7 @@ def _changing(send: Send, change: Change) -> Send:
                 (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
                 for name, value in message.get("headers") or ()
             ]
-            headers = [
-                (name.encode("latin-1"), value.encode("latin-1")) for name, value in change(given)
-            ]
-            message = {**message, "headers": headers}
+            message = {**message, "headers": _encoded(change(given))}
         await send(message)
 
     return changed

@@ -210,7 +210,7 @@ def _caller(environ: Environ) -> Caller:
 
 def _refuse(environ: Environ, start_response: StartResponse, response: Response) -> Iterable[bytes]:
     reason = _REASONS.get(response.status, "Refused")
-    start_response(f"{response.status} {reason}", list(response.headers))
+    start_response(f"{response.status} {reason}", [*response.headers, *response.trailers])
     return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else response.body]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 
@@ -54,6 +55,13 @@ SERVERS = {
         ["uvicorn", "app:app", "--no-proxy-headers", "--http", "httptools", "--port"],
     ),
     "gunicorn": (WSGI_APP, ["gunicorn", "app:app", "--bind"]),
+}
+
+
+# The servers with HTTP/2.
+GRPC_SERVERS = {
+    "hypercorn": ["hypercorn", "app:app", "--bind"],
+    "granian": ["granian", "app:app", "--interface", "asgi", "--port"],
 }
 
 
@@ -169,3 +177,16 @@ def test_where_the_compiled_core_is_required_a_missing_compiler_is_an_error(tmp_
         str(ROOT),
     ]
     assert subprocess.run(pip, check=False, env=environment, capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize("command", GRPC_SERVERS.values(), ids=GRPC_SERVERS)
+def test_a_real_grpc_client_is_told_that_it_is_not_permitted(
+    tmp_path: Path, command: list[str]
+) -> None:
+    with serving(tmp_path, ASGI_APP, command) as url:
+        with grpc.insecure_channel(url.removeprefix("http://")) as channel:
+            call = channel.unary_unary("/package.Service/Method")
+            with pytest.raises(grpc.RpcError) as caught:
+                call(b"", timeout=20, metadata=[("x-forwarded-for", "175.16.199.1")])
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert "appears to be in China (CN)" in caught.value.details()

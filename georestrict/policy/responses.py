@@ -115,6 +115,8 @@ class ResponseForm:
     request_id: bool | None = field(default=None, hash=False)
     language: str = field(default="en", hash=False)
     texts: Mapping[str, Texts] = field(default_factory=dict, hash=False)
+    #: The languages that it can be had in, the usual one first.
+    languages: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check every key, and that together they make sense."""
@@ -128,11 +130,7 @@ class ResponseForm:
             checks.flag(self.request_id, "request_id")
         _set(self, "language", _tag(self.language, "language"))
         _set(self, "texts", self._checked_texts())
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """The languages that it can be had in, the usual one first."""
-        return tuple(dict.fromkeys((self.language, *self.texts)))
+        _set(self, "languages", tuple(dict.fromkeys((self.language, *self.texts))))
 
     def _checked_status(self) -> int | None:
         usual, allowed = _STATUSES[self.type]
@@ -178,7 +176,7 @@ class ResponseForm:
         return MappingProxyType(texts)
 
 
-FORM_KEYS = tuple(one.name for one in fields(ResponseForm))
+FORM_KEYS = tuple(one.name for one in fields(ResponseForm) if one.init)
 
 _STATUSES: dict[ResponseType, tuple[int | None, Sequence[int]]] = {
     ResponseType.JSON: (403, (403, 451)),

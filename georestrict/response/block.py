@@ -175,9 +175,9 @@ def _for_grpc(asked: _Asked, content_type: str) -> Response:
             ("content-type", content_type),
             ("content-length", "0"),
             *_common(asked),
-            *grpc.headers(code, message),
         ),
         body=b"",
+        trailers=grpc.trailers(code, message),
     )
 
 

@@ -1,4 +1,4 @@
-"""The refusal that a gRPC client understands: a status in the header, and no body."""
+"""The refusal that a gRPC client understands: a status after a body that is empty."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def answered_in(method: str, content_type: str) -> str | None:
     return next((answer for asked, answer in _TYPES.items() if _is(given, asked)), None)
 
 
-def headers(status: int, message: str) -> tuple[tuple[str, str], ...]:
-    """Return the trailers, which stand in the header where there is nothing else to say."""
+def trailers(status: int, message: str) -> tuple[tuple[str, str], ...]:
+    """Return the trailers; without a body they may stand in the header ("Trailers-Only")."""
     return ("grpc-status", str(status)), ("grpc-message", quote(message, safe=_PLAIN))
 
 

@@ -39,11 +39,15 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete response: status, headers in order, body."""
+    """A complete response: status, headers in order, body.
+
+    ``trailers`` are for after the body; a server that has none puts them into the header.
+    """
 
     status: int
     headers: Headers
     body: bytes
+    trailers: Headers = ()
     request_id: str | None = None  #: what a client can quote; the log line has it, too
 
 
@@ -64,9 +68,12 @@ def completed(given: Any, extra: Headers = (), vary: str | None = None) -> Respo
         raise ValueError(f"status is {given.status}, must be one that has a body, 200 to 599")
     taken_out = _TAKEN_OUT | {"vary"} | {name for name, _ in extra}
     headers = [_checked(name, value) for name, value in given.headers]
-    varied = [value for name, value in headers if name == "vary"] + [vary] * (vary is not None)
+    varied = [value for name, value in headers if name == "vary"]
+    if vary is not None:
+        varied.append(vary)
     return replace(
         given,
+        trailers=(),
         headers=(
             *(pair for pair in headers if pair[0] not in taken_out),
             *((("vary", ", ".join(varied)),) if varied else ()),

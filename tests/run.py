@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 FUZZ_SECONDS = "90"
 #: What tests start, by its Debian package.
 PROGRAMS = {"nginx": "nginx"}
-SLOW_PROGRAMS = {"valgrind": "valgrind"}
+SLOW_PROGRAMS = {"chromium": "chromium", "valgrind": "valgrind"}
 
 
 def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:

@@ -17,12 +17,14 @@ _STYLE = """
 :root { color-scheme: light dark; }
 body { background: #fff; color: #1b1b1f; font: 1.125rem/1.6 system-ui, sans-serif; }
 body { box-sizing: border-box; margin: 0 auto; max-width: 40rem; padding: 2rem 1.25rem; }
+body { overflow-wrap: anywhere; }
 h1 { font-size: 1.75rem; line-height: 1.25; }
 h2, dt { font-size: 1rem; font-weight: 600; margin: 1.5rem 0 0; }
 p { margin: .5rem 0; }
 dl { border-top: 1px solid #767680; margin: 2rem 0 0; }
-dd { margin: 0; overflow-wrap: anywhere; }
-a { color: #0b57d0; display: inline-block; overflow-wrap: anywhere; padding: .25rem 0; }
+dd { margin: 0; }
+main [lang] { text-align: match-parent; }
+a { color: #0b57d0; display: inline-block; padding: .25rem 0; }
 a:focus-visible { outline: 3px solid currentcolor; outline-offset: 2px; }
 @media (prefers-color-scheme: dark) {
 body { background: #1b1b1f; color: #f2f2f7; }

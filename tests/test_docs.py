@@ -38,6 +38,7 @@ from georestrict.asgi import GeoRestrictMiddleware
 from georestrict.manifest import Manifest
 from georestrict.policy import Action, Fallback, reader
 from georestrict.policy.cases import CASE_KEYS
+from georestrict.policy.responses import FORM_KEYS, TEXT_KEYS, ResponseType
 from georestrict.policy.words import WHERE
 from georestrict.response import blocked
 from georestrict.testing import tiny_database
@@ -46,6 +47,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 POLICY = ROOT / "docs/policy.md"
 RUN = [README, POLICY]  # the pages whose blocks run here
+RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page
     for pattern in ("*.md", "*/*.md", "docs/**/*.md")
@@ -393,6 +395,29 @@ def test_the_words_that_the_readme_names_are_those_of_a_rule() -> None:
     rows = read_table(README, "### What a rule can say")
     named = {word for row in rows for word in re.findall("`([a-z_]+)`", row["with these words"])}
     assert named == set(reader.RULE_KEYS) - {"name"}
+
+
+def test_the_policies_and_the_code_of_the_page_about_responses_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "responses"}
+    ran = []
+    for block in read_blocks(RESPONSES):
+        ran.append(block.language)
+        if block.language == "toml":
+            (tmp_path / "ours.toml").write_text(block.text, encoding="utf-8")
+            assert Policy.load("ours.toml").contact
+        else:
+            names = run_code(block, names)
+    assert ran == ["toml", "toml", "python", "toml", "python"]
+    assert ask(names["guarded"], "152.206.0.1")[0] == "403"
+
+
+def test_the_page_about_responses_lists_every_type_key_and_word() -> None:
+    assert words(read_table(RESPONSES, "### Types of response")) == [*ResponseType]
+    assert words(read_table(RESPONSES, "### Keys of a response")) == [*FORM_KEYS]
+    assert words(read_table(RESPONSES, "### Words of a text")) == [*TEXT_KEYS]
 
 
 @pytest.mark.parametrize("name", PUBLIC_MODULES)

@@ -94,6 +94,12 @@ def test_every_key_and_entry_of_an_odd_document_has_the_line_where_it_stands() -
     assert [at[key] for key in ("q.r.1.v.0.w", "x.y", "q.z")] == [24, 26, 27]
 
 
+@pytest.mark.parametrize("text", ["= 1", "a = ", "a = [", "[", "a = {"])
+def test_a_text_that_is_no_toml_ends_the_search(text: str) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        lines(text)
+
+
 def test_lines_count_alike_with_line_ends_of_windows() -> None:
     assert lines(ODD.replace("\n", "\r\n")) == lines(ODD)
 

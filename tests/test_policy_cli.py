@@ -523,7 +523,7 @@ REQUESTS: st.SearchStrategy[dict[str, Any]] = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(policies(), st.sampled_from(ADDRESSES), REQUESTS)
 def test_an_explanation_agrees_with_the_engine(
     policy: Policy, address: str | None, asked: dict[str, Any]
@@ -840,7 +840,7 @@ def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(policies(), policies(), st.sampled_from(TIMES))
 def test_a_difference_is_what_the_engine_says_address_by_address(
     old: Policy, new: Policy, at: datetime

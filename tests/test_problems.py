@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tomlkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georestrict import ConfigurationError, Policy
@@ -125,6 +125,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=4), st.integers(0, 3))
 def test_every_key_of_any_document_is_found_in_the_order_of_its_lines(
     document: dict[str, Any], blank: int
@@ -294,6 +295,7 @@ ANY = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(WORDS, ANY, max_size=5))
 def test_the_first_problem_is_the_one_with_which_reading_stops(document: dict[str, Any]) -> None:
     try:

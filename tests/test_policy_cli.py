@@ -19,6 +19,7 @@ from georestrict import Action, Policy
 from georestrict.cli import main
 from georestrict.groups import GROUPS
 from georestrict.policy.cases import Case
+from georestrict.policy.problems import MOST
 from georestrict.request import Request
 from georestrict.snapshot import Snapshot
 from georestrict.testing import tiny_database
@@ -30,6 +31,7 @@ from georestrict.trial.explanation import Sender, explained
 from tests.test_problems import FOUND, SLIPS
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+DIGEST = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"  # of "secret"
 START = (
     'default = "allow"\ncontact = "https://example.com/access"\nfallback = { unknown = "allow" }\n'
 )
@@ -65,6 +67,15 @@ def test_check_tells_every_problem_with_its_line_and_exits_with_2(file: Path) ->
     machine = json.loads(run("check", "--json", file).output)
     assert [problem["line"] for problem in machine["problems"]] == [line for line, _ in FOUND]
     assert machine["warnings"] == []
+
+
+def test_check_says_when_there_are_too_many_problems_to_tell(file: Path) -> None:
+    rules = "".join(rule(str(number), "blok", 'countries = ["CU"]') for number in range(MOST + 1))
+    file.write_text('default = "allow"\n' + rules, encoding="utf-8")
+    result = run("check", file)
+    assert result.exit_code == 2
+    assert len(result.output.splitlines()) == MOST + 1
+    assert result.output.endswith(f"{MOST} problems are enough; mend these, and check again\n")
 
 
 def test_check_of_a_valid_policy_exits_with_0_and_warns(file: Path) -> None:
@@ -368,10 +379,9 @@ def test_explain_tells_when_a_path_is_no_normal_one(file: Path) -> None:
 
 
 def test_explain_reads_headers_and_says_when_a_credential_has_been_shown(file: Path) -> None:
-    digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"  # of "secret"
     file.write_text(
         'default = "block"\n[credentials.staff]\nheader = "X-Staff"\n'
-        f'sha256 = ["{digest}"]\n' + rule("staff", "allow", 'credentials = ["staff"]'),
+        f'sha256 = ["{DIGEST}"]\n' + rule("staff", "allow", 'credentials = ["staff"]'),
         encoding="utf-8",
     )
     shown = run("explain", file, "81.2.69.142", "--header", "X-Staff: secret").output
@@ -400,6 +410,30 @@ def test_bad_input_gives_one_sentence(file: Path, arguments: list[str], told: st
     assert "Traceback" not in result.output
 
 
+def test_the_check_of_addresses_takes_time_host_header_and_attribute_too(file: Path) -> None:
+    soon = "block_from = 2027-01-01T00:00:00Z"
+    file.write_text(
+        f'default = "block"\n[credentials.staff]\nheader = "X-Staff"\nsha256 = ["{DIGEST}"]\n'
+        + rule("staff", "allow", 'credentials = ["staff"]')
+        + rule("paid", "warn", 'countries = ["GB"]\nattributes = { plan = ["paid"] }')
+        + rule("host", "allow", 'countries = ["GB"]\nhosts = ["api.example.com"]')
+        + f'[[rules]]\nname = "soon"\n{soon}\ncountries = ["GB"]\n',
+        encoding="utf-8",
+    )
+    early = ["--at", "2026-12-31T23:59:59Z"]
+    for options, by in (
+        ([*early], ("allow", "soon")),
+        (["--at", "2027-01-01T00:00:00Z"], ("block", "soon")),
+        ([*early, "--header", "X-Staff: secret"], ("allow", "staff")),
+        ([*early, "--attribute", "plan=paid"], ("warn", "paid")),
+        ([*early, "--host", "api.example.com:443"], ("allow", "host")),
+        ([*early, "--header", "Host: API.example.com"], ("allow", "host")),
+    ):
+        arguments = ["check", "--policy", str(file), "--json", "81.2.69.142", *options]
+        told = json.loads(CliRunner().invoke(main, arguments).output)
+        assert (told["action"], told["rule"]) == by
+
+
 DATA = tiny_database(
     {"81.2.69.0/25": "DE", "81.2.69.128/25": "CU", "89.160.20.0/24": "US", "2a02:db8::/32": "EG"},
     {
@@ -408,7 +442,6 @@ DATA = tiny_database(
         "89.160.20.0/25": "hosting:low:H",
     },
 )
-DIGEST = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
 TIMES = [
     datetime(2026, 1, 1, tzinfo=UTC),
     datetime(2026, 6, 1, tzinfo=UTC),
@@ -490,7 +523,7 @@ REQUESTS: st.SearchStrategy[dict[str, Any]] = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(policies(), st.sampled_from(ADDRESSES), REQUESTS)
 def test_an_explanation_agrees_with_the_engine(
     policy: Policy, address: str | None, asked: dict[str, Any]
@@ -807,7 +840,7 @@ def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(policies(), policies(), st.sampled_from(TIMES))
 def test_a_difference_is_what_the_engine_says_address_by_address(
     old: Policy, new: Policy, at: datetime

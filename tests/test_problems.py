@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tomlkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georestrict import ConfigurationError, Policy
@@ -94,6 +94,12 @@ def test_every_key_and_entry_of_an_odd_document_has_the_line_where_it_stands() -
     assert [at[key] for key in ("q.r.1.v.0.w", "x.y", "q.z")] == [24, 26, 27]
 
 
+@pytest.mark.parametrize("text", ["= 1", "a = ", "a = [", "[", "a = {"])
+def test_a_text_that_is_no_toml_ends_the_search(text: str) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        lines(text)
+
+
 def test_lines_count_alike_with_line_ends_of_windows() -> None:
     assert lines(ODD.replace("\n", "\r\n")) == lines(ODD)
 
@@ -119,6 +125,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=4), st.integers(0, 3))
 def test_every_key_of_any_document_is_found_in_the_order_of_its_lines(
     document: dict[str, Any], blank: int
@@ -288,6 +295,7 @@ ANY = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(WORDS, ANY, max_size=5))
 def test_the_first_problem_is_the_one_with_which_reading_stops(document: dict[str, Any]) -> None:
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import click
 
+from georestrict.cli import options
 from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
 from georestrict.database import number_of
 from georestrict.engine import Engine
@@ -18,6 +20,10 @@ from georestrict.location import Status
 @click.option("--database", type=click.Path(), help="A compiled image instead of the default data.")
 @click.option("--path", default="/", show_default=True, help="The request's path.")
 @click.option("--method", default="GET", show_default=True, help="The request's method.")
+@click.option("--host", default="", help="The request's host.")
+@options.at
+@options.header
+@options.attribute
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object for each address, a line each."
 )
@@ -27,6 +33,10 @@ def check(
     database: str | None,
     path: str,
     method: str,
+    host: str,
+    at: datetime | None,
+    header: options.Pairs,
+    attribute: options.Pairs,
     as_json: bool,
 ) -> None:
     """Print the decision for each address, and why. A block is an answer: the exit code stays 0.
@@ -46,7 +56,15 @@ def check(
             else:
                 rows.append((shown(text), "-", "-", "-", "-", f"error: {wrong}"))
             continue
-        decision = engine.decide(text, path=path, method=method)
+        decision = engine.decide(
+            text,
+            path=path,
+            method=method,
+            host=host,
+            headers=options.header_lines(header),
+            attributes=dict(attribute),
+            at=at,
+        )
         location, matches = engine.lookup(text), engine.matches(text)
         if as_json:
             click.echo(

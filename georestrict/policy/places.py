@@ -55,7 +55,7 @@ def written(path: KeyPath, document: Any) -> str:
         text += f"[{step + 1}]" if isinstance(step, int) else f".{step}" if text else step
         if path[0] == "rules" and text.count("[") == 1 and isinstance(step, int):
             name = document.get("name") if isinstance(document, Mapping) else None
-            text += f" ({name})" if isinstance(name, str) else ""
+            text += f" ({name})" if isinstance(name, str) and name.isprintable() else ""
     return text
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 
 import click
 
+from georestrict.cli import options
 from georestrict.cli.inputs import print_table
-from georestrict.cli.policy import options
 from georestrict.database import Database
 from georestrict.policy import Policy
 from georestrict.trial.difference import Change, differences

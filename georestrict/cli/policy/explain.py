@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import click
 
+from georestrict.cli import options
 from georestrict.cli.inputs import what_is_wrong
-from georestrict.cli.policy import options
 from georestrict.database import Database, number_of
 from georestrict.decision import Decision
 from georestrict.location import Location, Status
@@ -30,15 +30,8 @@ from georestrict.trial.explanation import Sender, Tried, explained
     "--protocol", type=click.Choice(["http", "websocket"]), default="http", show_default=True
 )
 @options.at
-@click.option(
-    "--header", multiple=True, callback=options.pairs(":"), help="A header, as 'Name: value'."
-)
-@click.option(
-    "--attribute",
-    multiple=True,
-    callback=options.pairs("="),
-    help="What the app says of the request, as name=value.",
-)
+@options.header
+@options.attribute
 @options.database
 @options.as_json
 def explain(
@@ -49,8 +42,8 @@ def explain(
     host: str | None,
     protocol: str,
     at: datetime | None,
-    header: tuple[tuple[str, str], ...],
-    attribute: tuple[tuple[str, str], ...],
+    header: options.Pairs,
+    attribute: options.Pairs,
     database: str | None,
     as_json: bool,
 ) -> None:
@@ -69,7 +62,7 @@ def explain(
         None,
         method,
         protocol,
-        [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in header],
+        options.header_lines(header),
         host,
         lambda: attributes,
         now,

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from georestrict.cli.policy import options
+from georestrict.cli import options
 from georestrict.groups import GROUPS
 
 

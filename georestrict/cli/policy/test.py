@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from georestrict.cli.policy import options
+from georestrict.cli import options
 from georestrict.database import Database
 from georestrict.errors import ConfigurationError
 from georestrict.policy import Policy

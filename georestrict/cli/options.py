@@ -1,4 +1,4 @@
-"""Options that the subcommands of ``georestrict policy`` share."""
+"""Options that describe a request, or that several subcommands have."""
 
 from __future__ import annotations
 
@@ -32,20 +32,47 @@ at = click.option(
 )
 
 
-def pairs(mark: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], Any]:
+#: Names with values, as they were given.
+Pairs = tuple[tuple[str, str], ...]
+
+
+def _pairs(
+    mark: str, example: str
+) -> Callable[[click.Context, click.Parameter, Sequence[str]], Pairs]:
     """Return a check of options that are a name, a mark, and a value."""
 
-    def split(_: click.Context, parameter: click.Parameter, given: Sequence[str]) -> Any:
+    def split(context: Any, parameter: Any, given: Sequence[str]) -> Pairs:
         found = []
         for text in given:
             name, marked, value = text.partition(mark)
             if not marked or not name.strip():
-                example = "'Accept: text/html'" if mark == ":" else "customer=eligible"
                 raise click.BadParameter(f"{text!r} has no {mark!r}; write {example}")
             found.append((name.strip(), value.strip() if mark == ":" else value))
         return tuple(found)
 
     return split
+
+
+header = click.option(
+    "--header",
+    multiple=True,
+    callback=_pairs(":", "'Accept: text/html'"),
+    help="A header, as 'Name: value'.",
+)
+attribute = click.option(
+    "--attribute",
+    multiple=True,
+    callback=_pairs("=", "customer=eligible"),
+    help="What the app says of the request, as name=value.",
+)
+
+
+def header_lines(pairs: Pairs) -> list[tuple[bytes, bytes]]:
+    """Return headers as a server hands them on."""
+    return [
+        (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
+        for name, value in pairs
+    ]
 
 
 def shown(time: datetime) -> str:

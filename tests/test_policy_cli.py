@@ -435,12 +435,19 @@ def test_the_check_of_addresses_takes_time_host_header_and_attribute_too(file: P
 
 
 DATA = tiny_database(
-    {"81.2.69.0/25": "DE", "81.2.69.128/25": "CU", "89.160.20.0/24": "US", "2a02:db8::/32": "EG"},
+    {
+        "81.2.69.0/25": "DE",
+        "81.2.69.128/25": "CU",
+        "89.160.20.0/24": "US",
+        "91.210.0.0/24": "UA-43",
+        "2a02:db8::/32": "EG",
+    },
     {
         "81.2.69.64/26": "vpn:high:X",
         "81.2.69.192/26": "tor:high:T",
         "89.160.20.0/25": "hosting:low:H",
     },
+    {"89.160.20.0/24": 64500},
 )
 TIMES = [
     datetime(2026, 1, 1, tzinfo=UTC),

@@ -30,10 +30,14 @@ _MALFORMED_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 class PathPatterns:
     """A set of patterns; tells for a path which of them match, as bit masks.
 
-    Bit ``i`` of a mask stands for ``patterns[i]``.
+    Bit ``i`` of a mask stands for ``patterns[i]``. With ``ignore_case`` every spelling of a path is
+    compared in lower case, after it was decoded: ``/%2541`` may be ``/a``.
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], *, ignore_case: bool = False) -> None:
+        self._ignore_case = ignore_case
+        if ignore_case:
+            patterns = [pattern.lower() for pattern in patterns]
         self._exact: dict[str, int] = {}
         self._below: dict[str, int] = {}
         self._globs: list[tuple[re.Pattern[str], int]] = []
@@ -73,6 +77,8 @@ class PathPatterns:
         return 0, broad
 
     def _matches(self, path: str) -> int:
+        if self._ignore_case:
+            path = path.lower()
         mask = self._exact.get(path, 0)
         if self._below:
             mask |= self._below.get(path, 0) | self._below.get("", 0)

@@ -40,9 +40,7 @@ class Routes:
     def __init__(self, conditions: Sequence[Words], ignore_case: bool = False) -> None:
         self._names = list(dict.fromkeys(path for words in conditions for path in words.paths))
         self._patterns = PathPatterns(self._names)
-        self._in_any_case = (
-            PathPatterns([name.lower() for name in self._names]) if ignore_case else None
-        )
+        self._in_any_case = PathPatterns(self._names, ignore_case=True) if ignore_case else None
         self._paths = Index(words.paths for words in conditions)
         self._methods = Index(words.methods for words in conditions)
         self._protocols = Index(words.protocols for words in conditions)
@@ -118,8 +116,7 @@ class Routes:
     def _matches(self, path: str, raw_path: bytes | None) -> tuple[int, int]:
         strict, broad = self._patterns.match(path, raw_path)
         if self._in_any_case is not None:
-            raw_path = None if raw_path is None else raw_path.lower()
-            broad |= self._in_any_case.match(path.lower(), raw_path)[1]
+            broad |= self._in_any_case.match(path, raw_path)[1]
         return strict, broad
 
 

@@ -1,0 +1,300 @@
+"""A plain, slow evaluator of a policy, written from the text of the design, not from the code.
+
+It reads the policy as it stands in a file and scans everything from the first line to the last. It
+knows the spellings of a path that the tests send, and a few countries; what it is asked beyond
+that, it does not answer wrongly: it raises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+EU = frozenset({
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
+    "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+})  # fmt: skip
+GROUPS = {"@EU": EU, "@EEA": EU | {"IS", "LI", "NO"}}
+CONTINENTS = {
+    "AU": "OC", "BR": "SA", "CN": "AS", "GB": "EU", "HK": "AS", "IR": "AS", "JP": "AS", "MO": "AS", "NO": "EU",
+    "SE": "EU", "TW": "AS", "UA": "EU", "US": "NA", "XK": "EU", "ZA": "AF",
+}  # fmt: skip
+CONFIDENCE = ("low", "medium", "high")
+ANONYMOUS = ("vpn", "tor", "relay", "proxy")
+ABOUT_COUNTRIES = {"countries", "subdivisions", "continents"}
+EVERYWHERE = ["0.0.0.0/0", "::/0"]
+PRIVATE = [
+    "10.0.0.0/8",
+    "127.0.0.0/8",
+    "192.168.0.0/16",
+    "::1",
+    "fc00::/7",
+]  # of those the tests send
+FALLBACK = {
+    "allow": {"unknown": "allow", "private": "allow", "unresolved": "block"},
+    "block": {"unknown": "block", "private": "block", "unresolved": "block"},
+}
+
+
+class Answer(NamedTuple):
+    """What is decided; ``rule`` is None where the default or a fallback did."""
+
+    action: str
+    rule: str | None
+    reason: str
+    code: str | None
+    would: str | None = None
+    counted: tuple[str, ...] = ()
+    emergency: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What is known of networks: the data, and the owner's lists."""
+
+    countries: Mapping[str, str] = field(default_factory=dict)
+    subdivisions: Mapping[str, str] = field(default_factory=dict)
+    networks: Mapping[str, str] = field(default_factory=dict)  #: ``"vpn:high:whose"``
+    asns: Mapping[str, int] = field(default_factory=dict)
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request: who (None: nobody can tell), what for, and when."""
+
+    at: datetime
+    address: str | None = None
+    path: str = "/"
+    raw_path: bytes | None = None
+    method: str = "GET"
+    host: str = ""
+    protocol: str = "http"
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    emergency: bool = False
+
+
+class Place(NamedTuple):
+    """What the world says of an address."""
+
+    address: IPv4Address | IPv6Address | None
+    status: str
+    country: str | None = None
+    subdivision: str | None = None
+    category: str | None = None
+    confidence: int = 0
+    asn: int | None = None
+    lists: frozenset[str] = frozenset()
+
+
+def decide(policy: Mapping[str, Any], world: World, asked: Asked) -> Answer:
+    """Try the rules in their order: the first one that matches decides, a counting one goes on."""
+    place = located(world, asked.address)
+    counted: list[str] = []
+    for rule in policy.get("rules", ()):
+        action = action_at(rule, asked.at)
+        if not rule_matches(rule, action, policy, place, asked):
+            continue
+        if action == "count":
+            counted.append(rule["name"])
+            continue
+        return enforced(policy, asked, action, rule, reason_of(rule), tuple(counted))
+    if place.status == "known":
+        return enforced(policy, asked, policy["default"], None, "default", tuple(counted))
+    usual = FALLBACK[policy["default"]][place.status]
+    action = policy.get("fallback", {}).get(place.status, usual)
+    return enforced(policy, asked, action, None, place.status, tuple(counted))
+
+
+def action_at(rule: Mapping[str, Any], at: datetime) -> str:
+    """A schedule: allow before its first date, warn between, block after."""
+    if "action" in rule:
+        return str(rule["action"])
+    if "block_from" in rule and at >= rule["block_from"]:
+        return "block"
+    return "warn" if "warn_from" in rule and at >= rule["warn_from"] else "allow"
+
+
+def rule_matches(
+    rule: Mapping[str, Any], action: str, policy: Mapping[str, Any], place: Place, asked: Asked
+) -> bool:
+    """A rule that has not ended matches when all its words do and none of its exceptions."""
+    if "until" in rule and asked.at >= rule["until"]:
+        return False
+    unless = rule.get("unless", [])
+    exceptions = [unless] if isinstance(unless, Mapping) else unless
+    return words_match(rule, policy, place, asked, broad=action == "block") and not any(
+        words_match(words, policy, place, asked, broad=False) for words in exceptions
+    )
+
+
+def words_match(
+    words: Mapping[str, Any], policy: Mapping[str, Any], place: Place, asked: Asked, *, broad: bool
+) -> bool:
+    """Different words are and-ed, the values of one word or-ed."""
+    credentials = policy.get("credentials", {})
+    tests: dict[str, Callable[[Any], bool]] = {
+        "countries": lambda code: place.country in GROUPS.get(code.upper(), {code.upper()}),
+        "subdivisions": lambda code: place.subdivision == code.upper(),
+        "continents": lambda code: (
+            place.country is not None and CONTINENTS[place.country] == code.upper()
+        ),
+        "categories": lambda wanted: in_category(place, wanted),
+        "lists": lambda name: name in place.lists,
+        "networks": lambda network: holds(network, place.address),
+        "asns": lambda asn: place.asn == int(str(asn).upper().removeprefix("AS")),
+        "hosts": lambda host: is_host(host, asked.host),
+        "paths": lambda pattern: is_path(
+            pattern, asked, broad, policy.get("paths_ignore_case", False)
+        ),
+        "methods": lambda method: asked.method == method.upper(),
+        "protocols": lambda protocol: asked.protocol == protocol,
+        "credentials": lambda name: has_credential(credentials[name], asked),
+    }
+    return all(any(tests[word](value) for value in words[word]) for word in tests if word in words) and all(
+        asked.attributes.get(name) in values for name, values in words.get("attributes", {}).items()
+    )  # fmt: skip
+
+
+def in_category(place: Place, wanted: str) -> bool:
+    """Without a suffix, medium confidence or better."""
+    category, _, least = wanted.partition(":")
+    return place.category == category and place.confidence >= CONFIDENCE.index(least or "medium")
+
+
+def holds(network: str, address: IPv4Address | IPv6Address | None) -> bool:
+    """An address of the other family is not in a network."""
+    return address is not None and address in ip_network(network)
+
+
+def is_host(pattern: str, host: str) -> bool:
+    """Ignore case and port; ``*.example.com`` is every name below."""
+    name, pattern = host.lower().partition(":")[0], pattern.lower()
+    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
+
+
+def has_credential(credential: Mapping[str, Any], asked: Asked) -> bool:
+    """The header's whole value has one of the sums; several lines are joined by commas."""
+    if "until" in credential and asked.at >= credential["until"]:
+        return False
+    name = credential["header"].lower().encode()
+    lines = [value for key, value in asked.headers if key.lower() == name]
+    return bool(lines) and hashlib.sha256(b",".join(lines)).hexdigest() in credential["sha256"]
+
+
+def is_path(pattern: str, asked: Asked, broad: bool, ignore_case: bool) -> bool:
+    """Broadly: some way to read the path matches. Strictly: it is in normal form and matches."""
+    sent = asked.path if asked.raw_path is None else asked.raw_path.decode()
+    if not broad:
+        odd = re.search(r"//|[\\;%\0]|/\.\.?(/|$)", sent) or "\\" in asked.path
+        return not odd and path_fits(pattern, asked.path)
+    readings = {asked.path, tidy(asked.path), tidy(unquote(sent)), tidy(unquote(unquote(sent)))}
+    if ignore_case:
+        pattern, readings = pattern.lower(), {path.lower() for path in readings}
+    return any(path_fits(pattern, path) for path in readings)
+
+
+def path_fits(pattern: str, path: str) -> bool:
+    """``/a`` exactly that; ``/a/*`` also everything below; other stars within a segment."""
+    stem = pattern.removesuffix("/*")
+    expression = "[^/]*".join(re.escape(text) for text in stem.split("*"))
+    below = "(/.*)?" if stem != pattern else ""
+    return re.fullmatch(expression + below, path) is not None
+
+
+def tidy(path: str) -> str:
+    """Slashes for back slashes, no parameters, no empty or dot segments."""
+    kept: list[str] = []
+    for segment in path.replace("\\", "/").split("/"):
+        name = segment.partition(";")[0]
+        if name == "..":
+            del kept[-1:]
+        elif name not in ("", "."):
+            kept.append(name)
+    return "/" + "/".join(kept)
+
+
+def located(world: World, address: str | None) -> Place:
+    """Look every table through; the narrowest network that holds the address tells."""
+    if address is None:
+        return Place(None, "unresolved")
+    ip = carried(ip_address(address))
+    lists = frozenset(
+        name for name, networks in world.lists.items() if any(holds(network, ip) for network in networks)
+    )  # fmt: skip
+    category, confidence, _ = (narrowest(world.networks, ip) or "::").split(":")
+    about = (
+        category or None,
+        CONFIDENCE.index(confidence or "low"),
+        narrowest(world.asns, ip),
+        lists,
+    )
+    if any(holds(network, ip) for network in PRIVATE):
+        return Place(ip, "private", None, None, *about)
+    country = narrowest(world.countries, ip)
+    status = "unknown" if country is None else "known"
+    return Place(ip, status, country, narrowest(world.subdivisions, ip), *about)
+
+
+def carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address in an IPv6 one: mapped, or 6to4."""
+    return (ip.ipv4_mapped or ip.sixtofour or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def narrowest(table: Mapping[str, Any], ip: IPv4Address | IPv6Address) -> Any:
+    """The value of the narrowest network that holds an address."""
+    found = [network for network in table if holds(network, ip)]
+    return table[max(found, key=lambda network: ip_network(network).prefixlen)] if found else None
+
+
+def reason_of(rule: Mapping[str, Any]) -> str:
+    """What a rule goes by: categories first, then the country, then the network.
+
+    A rule on everywhere goes by the countries that it excepts.
+    """
+    unless = rule.get("unless", [])
+    exceptions = [unless] if isinstance(unless, Mapping) else unless
+    everywhere = set(rule.get("networks", EVERYWHERE)) & set(EVERYWHERE) and not rule.keys() & {
+        "lists",
+        "asns",
+    }
+    if "categories" in rule:
+        return "category"
+    if rule.keys() & ABOUT_COUNTRIES or (
+        everywhere and any(words.keys() & ABOUT_COUNTRIES for words in exceptions)
+    ):
+        return "country"
+    return "network" if rule.keys() & {"lists", "networks", "asns"} else "request"
+
+
+def code_of(rule: Mapping[str, Any] | None, reason: str) -> str:
+    """What a client is told that is warned or blocked."""
+    if reason == "category" and rule is not None:
+        names = {wanted.partition(":")[0] for wanted in rule["categories"]}
+        return "anonymous_network" if names & set(ANONYMOUS) else "network_not_allowed"
+    return {
+        "network": "network_not_allowed",
+        "private": "network_not_allowed",
+        "unresolved": "client_address_unresolved",
+    }.get(reason, "unsupported_country_region_territory")
+
+
+def enforced(
+    policy: Mapping[str, Any], asked: Asked, action: str, rule: Mapping[str, Any] | None, reason: str,
+    counted: tuple[str, ...],
+) -> Answer:  # fmt: skip
+    """A dry run allows and tells what would have been; in an emergency blocks become warnings."""
+    name = None if rule is None else str(rule["name"])
+    code = None if action == "allow" else code_of(rule, reason)
+    if policy.get("mode") == "dry-run":
+        return Answer("allow", name, reason, code, action, counted)
+    if asked.emergency and action == "block":
+        return Answer("warn", name, reason, code, "block", counted, emergency=True)
+    return Answer(action, name, reason, code, None, counted)

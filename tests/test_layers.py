@@ -84,12 +84,12 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "endpoints",
     },
     "trial": {
-        "tomlfile", "tomllines", "_core", "groups", "networks", "sources", "location", "database",
+        "coverage", "tomlfile", "tomllines", "_core", "groups", "networks", "sources", "location", "database",
         "paths", "policy", "decision", "lists", "request", "routes", "verdicts", "snapshot",
         "response",
     },
     "cli": {
-        "__init__", "errors", "tomlfile", "tomllines", "_core", "groups", "table", "manifest",
+        "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "manifest",
         "location", "database", "diagnose", "guard", "policy", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial",
     },

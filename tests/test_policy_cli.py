@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from georestrict import Action, Policy
+import georestrict
+from georestrict import Action, ConfigurationError, Policy
 from georestrict.cli import main
 from georestrict.groups import GROUPS
 from georestrict.policy.cases import Case
 from georestrict.policy.problems import MOST
+from georestrict.policy.words import WHERE
 from georestrict.request import Request
 from georestrict.snapshot import Snapshot
 from georestrict.testing import tiny_database
@@ -119,6 +122,23 @@ def test_what_cannot_be_used_is_one_problem(file: Path, text: str | None, told: 
         assert result.output.startswith(f"{file}:3: lists.a.path: ")
 
 
+def test_what_only_other_data_knows_is_a_note_and_with_stated_data_a_problem(file: Path) -> None:
+    asks = rule("a", "block", 'subdivisions = ["US-NJ"]')
+    file.write_text(START + asks, encoding="utf-8")
+    result = run("check", file)
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{file}:7: note: rules[1] (a).subdivisions: US-NJ needs")
+    assert result.output.endswith("valid, 1 rule, 0 warnings\n")
+    told = json.loads(run("check", "--json", file).output)
+    assert ([note["line"] for note in told["notes"]], told["problems"]) == ([7], [])
+    image = Path(georestrict.__file__).with_name("default.grdb")
+    stated = run("check", "--database", image, file)
+    assert stated.exit_code == 2
+    assert stated.output.startswith(f"{file}:7: rules[1] (a).subdivisions: US-NJ needs")
+    file.write_text(f'{START}[lists.b]\npath = "gone.txt"\n{asks}', encoding="utf-8")
+    assert run("check", file).output.startswith(f"{file}:5: lists.b.path: ")
+
+
 # advice
 
 
@@ -129,8 +149,8 @@ def advised(text: str, folder: Path | None = None) -> list[tuple[int | None, str
     else:
         policy_file.write_text(text, encoding="utf-8")
         policy = Policy.load(policy_file)
-    snapshot = Snapshot(policy, DATA)
-    return [tuple(found) for found in advice(snapshot, tomllib.loads(text), lines(text), NOW)]  # type: ignore[misc]
+    found = advice(policy, Snapshot(policy, DATA), tomllib.loads(text), lines(text), NOW)
+    return [(advised.line, advised.message) for advised in found]
 
 
 HIDDEN = {
@@ -181,6 +201,15 @@ REACHED = {
     ),
     "it ends": ('countries = ["CU"]\nuntil = 2027-01-01T00:00:00Z', 'countries = ["CU"]'),
     "one address more": ('networks = ["81.2.69.0/25"]', 'networks = ["81.2.69.0-81.2.69.128"]'),
+    "a method before": ('countries = ["CU"]\nmethods = ["GET"]', 'countries = ["CU"]'),
+    "another method": (
+        'countries = ["CU"]\nmethods = ["GET"]',
+        'countries = ["CU"]\nmethods = ["POST"]',
+    ),
+    "another protocol": (
+        'countries = ["CU"]\nprotocols = ["websocket"]',
+        'countries = ["CU"]\nprotocols = ["http"]',
+    ),
     "surer before": ('categories = ["vpn:high"]', 'categories = ["vpn:low"]'),
     "one family": ('networks = ["0.0.0.0/0"]', 'countries = ["CU"]'),
     "a country in another continent": ('continents = ["AF"]', 'countries = ["EG", "DE"]'),
@@ -439,7 +468,7 @@ DATA = tiny_database(
         "81.2.69.0/25": "DE",
         "81.2.69.128/25": "CU",
         "89.160.20.0/24": "US",
-        "91.210.0.0/24": "UA-43",
+        "91.207.56.0/24": "UA-43",
         "2a02:db8::/32": "EG",
     },
     {
@@ -447,7 +476,7 @@ DATA = tiny_database(
         "81.2.69.192/26": "tor:high:T",
         "89.160.20.0/25": "hosting:low:H",
     },
-    {"89.160.20.0/24": 64500},
+    {"81.2.69.32/27": 64500, "91.207.56.0/25": 64501},
 )
 TIMES = [
     datetime(2026, 1, 1, tzinfo=UTC),
@@ -469,6 +498,8 @@ WORDS: dict[str, st.SearchStrategy[Any]] = {
     "methods": some("GET", "POST"),
     "hosts": some("api.example.com", "*.example.com"),
     "protocols": some("http", "websocket"),
+    "asns": some(64500, 64501),
+    "subdivisions": some("UA-43"),
     "credentials": some("staff", "old"),
     "attributes": st.fixed_dictionaries({"plan": some("free", "paid")}),
 }
@@ -488,7 +519,7 @@ def policies(draw: st.DrawFn) -> Policy:
     for number in range(draw(st.integers(1, 6))):
         words = draw(CONDITIONS)
         schedule = draw(SCHEDULES)
-        if not words.keys() & {"countries", "continents", "categories", "networks"}:
+        if not words.keys() & {*WHERE}:
             words["countries"] = draw(WORDS["countries"])
         unless = draw(EXCEPTIONS)
         rules.append(
@@ -497,6 +528,7 @@ def policies(draw: st.DrawFn) -> Policy:
     return Policy.from_mapping(
         {
             "default": draw(st.sampled_from(["allow", "block"])),
+            "paths_ignore_case": draw(st.booleans()),
             "credentials": {
                 "staff": {"header": "X-Staff", "sha256": [DIGEST]},
                 "old": {"header": "X-Staff", "sha256": [DIGEST], "until": TIMES[1]},
@@ -508,6 +540,8 @@ def policies(draw: st.DrawFn) -> Policy:
 
 ADDRESSES = [
     "81.2.69.1",
+    "81.2.69.33",
+    "91.207.56.1",
     "81.2.69.65",
     "81.2.69.130",
     "81.2.69.200",
@@ -555,6 +589,31 @@ def test_an_explanation_agrees_with_the_engine(
     else:
         assert len(tried) == len(policy.rules)
     assert all(each.matched is False for each in tried if each.action is None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), policies())
+def test_a_rule_that_is_called_hidden_never_decides_and_never_counts(
+    data: st.DataObject, policy: Policy
+) -> None:
+    found = advice(policy, None, {"rules": [{}] * len(policy.rules)}, {}, NOW)
+    hidden = {
+        policy.rules[int(each.message[6:].partition("]")[0]) - 1].name
+        for each in found
+        if "never reached" in each.message
+    }
+    if not hidden:
+        return
+    snapshot = Snapshot(policy, DATA)
+    for address in ADDRESSES:
+        asked = data.draw(REQUESTS)
+        now = asked["at"].timestamp()
+        request = Request(
+            asked["path"], None, asked["method"], asked["protocol"], asked["headers"],
+            asked["host"], partial(dict, asked["attributes"]), now,
+        )  # fmt: skip
+        decision = snapshot.judge(address, request)[1]
+        assert not hidden & {decision.rule, *decision.counted}
 
 
 # test
@@ -766,6 +825,27 @@ def test_a_country_that_changes_but_for_a_part_names_the_part() -> None:
         ("any request", "CU", "except tor:high", "allow", "block", 64, 0),
         ("any request", "US", "", "allow", "block", 256, 0),
     ]
+
+
+def test_subdivisions_and_as_numbers_are_told() -> None:
+    rules = [
+        {"name": "a", "action": "block", "asns": [64500, 64501]},
+        {"name": "s", "action": "warn", "subdivisions": ["UA-43"]},
+    ]
+    assert told(changed({"default": "allow"}, {"default": "allow", "rules": rules})) == [
+        ("any request", "DE", "AS64500", "allow", "block", 32, 0),
+        ("any request", "UA", "AS64501, UA-43", "allow", "block", 128, 0),
+        ("any request", "UA", "UA-43", "allow", "warn", 128, 0),
+    ]
+
+
+def test_a_policy_that_the_data_cannot_answer_is_an_error_of_that_policy() -> None:
+    new = {
+        "default": "allow",
+        "rules": [{"name": "a", "action": "block", "subdivisions": ["US-NJ"]}],
+    }
+    with pytest.raises(ConfigurationError, match=r"rules\[1\] \(a\).subdivisions: US-NJ needs"):
+        changed({"default": "allow"}, new)
 
 
 def test_a_route_that_changes_is_told_alone() -> None:

@@ -28,14 +28,19 @@ _WITHOUT_TERRITORIES = ("@eu", "@eea", "@schengen", "@eurozone")
 
 
 def advice(
-    snapshot: Snapshot, document: Mapping[str, Any], lines: Mapping[KeyPath, int], now: datetime
+    policy: Policy,
+    snapshot: Snapshot | None,
+    document: Mapping[str, Any],
+    lines: Mapping[KeyPath, int],
+    now: datetime,
 ) -> list[Problem]:
     """Return advice in the order of its lines; the document is what the policy was read from.
+
+    Without a snapshot, since the data lacks what the policy asks for, its tests are not looked at.
 
     Raises:
         ConfigurationError: if a list cannot be read.
     """
-    policy = snapshot.policy
     told = [
         Problem(line_of(path, lines), message)
         for path, message in (
@@ -45,7 +50,7 @@ def advice(
             *_separated(policy, now),
             *_without_territories(policy, document),
             *_unused(policy),
-            *_undated(snapshot, now),
+            *(_undated(snapshot, now) if snapshot is not None else ()),
             *_without_contact(policy),
         )
     ]

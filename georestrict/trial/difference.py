@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
+from georestrict.coverage import check_coverage
 from georestrict.database import Database
 from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
 from georestrict.location import Location, Status
@@ -44,8 +45,10 @@ def differences(old: Policy, new: Policy, database: Database, at: float) -> list
     IPv6 addresses that carry an IPv4 address are left out: they are judged as that one.
 
     Raises:
-        ConfigurationError: if a list cannot be read.
+        ConfigurationError: if a list cannot be read, or the data lacks what a policy asks for.
     """
+    for policy in (old, new):
+        check_coverage(policy, database)
     classes = _measured(old, new, database)
     requests = list(dict.fromkeys([Asked(), *asked_by(old), *asked_by(new)]))
     judges = Judge(old, at), Judge(new, at)

@@ -89,7 +89,7 @@ def _said(words: Words, policy: Policy, sender: Sender, broad: bool) -> list[tup
         if word in WHERE:
             told.append(_where(word, words, sender))
         elif word in _ABOUT_THE_REQUEST:
-            told.append(_what_for(word, words, sender.request, broad))
+            told.append(_what_for(word, words, sender.request, broad, policy.paths_ignore_case))
         elif word == "credentials":
             shown = [
                 name
@@ -123,8 +123,11 @@ def _where(word: str, words: Words, sender: Sender) -> tuple[bool, str]:
     return matched, f"{had} {'is' if matched else 'is not'} in {word} {_listed(values)}"
 
 
-def _what_for(word: str, words: Words, request: Request, broad: bool) -> tuple[bool, str]:
-    route = Routes((Words(**{word: getattr(words, word)}),)).find(request)
+def _what_for(
+    word: str, words: Words, request: Request, broad: bool, ignore_case: bool
+) -> tuple[bool, str]:
+    only = Words(**{word: getattr(words, word)})
+    route = Routes((only,), ignore_case).find(request)
     matched = bool((route.broad if broad else route.strict) & 1)
     had = {
         "hosts": f"host {', '.join(request.hosts) or 'none'}",
@@ -134,8 +137,8 @@ def _what_for(word: str, words: Words, request: Request, broad: bool) -> tuple[b
     }[word]
     text = f"{had} {'is' if matched else 'is not'} in {word} {_listed(getattr(words, word))}"
     if word == "paths" and not is_normal(request.path, request.raw_path):
-        only = "so only what blocks looks through it" if not broad else "which is looked through"
-        text += f" (not in normal form, {only})"
+        how = "so only what blocks looks through it" if not broad else "which is looked through"
+        text += f" (not in normal form, {how})"
     return matched, text
 
 

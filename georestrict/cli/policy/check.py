@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from georestrict.cli import options
+from georestrict.coverage import check_coverage
 from georestrict.database import Database
 from georestrict.errors import ConfigurationError
+from georestrict.lists import Lists
 from georestrict.policy.places import line_of, walked
 from georestrict.policy.problems import MOST, Problem, find
 from georestrict.policy.reader import from_mapping
@@ -28,7 +31,8 @@ from georestrict.trial.advice import advice
 def check(file: str, database: str | None, as_json: bool) -> None:
     """Print everything that is wrong with a policy FILE, with line numbers, and advice.
 
-    Exit code 2 if the policy is invalid; advice leaves it 0.
+    Exit code 2 if the policy is invalid; advice leaves it 0. What the data does not know is told
+    with a note, or is a problem with the data that --database names.
     """
     path = Path(file)
     text = read_text(path)
@@ -36,33 +40,44 @@ def check(file: str, database: str | None, as_json: bool) -> None:
     places = lines(text)
     problems = find(document, path.parent, places)
     warnings: list[Problem] = []
+    notes: list[Problem] = []
     if not problems:
         policy = from_mapping(document, file, path.parent)
-        try:
-            snapshot = Snapshot(policy, Database.open(database))
-            warnings = advice(snapshot, document, places, datetime.now(UTC))
-        except ConfigurationError as error:
+
+        def located(error: ConfigurationError) -> list[Problem]:
             message = str(error).removeprefix(f"{file}: ")
-            problems = [Problem(line_of(walked(message, document)[0], places), message)]
+            return [Problem(line_of(walked(message, document)[0], places), message)]
+
+        try:
+            data = Database.open(database)
+            try:
+                check_coverage(policy, data)
+                snapshot = Snapshot(policy, data)
+            except ConfigurationError as error:
+                Lists(replace(policy, rules=(), tests=()), data)  # may be what is wrong
+                if database is not None:
+                    raise
+                notes, snapshot = located(error), None  # other data may do
+            warnings = advice(policy, snapshot, document, places, datetime.now(UTC))
+        except ConfigurationError as error:
+            problems = located(error)
     if as_json:
         told = {
             "file": file,
             "problems": [problem._asdict() for problem in problems],
             "warnings": [warning._asdict() for warning in warnings],
+            "notes": [note._asdict() for note in notes],
         }
         click.echo(json.dumps(told, ensure_ascii=False, indent=1))
     else:
-        for problem in problems:
-            click.echo(_told(file, problem, ""))
-        for warning in warnings:
-            click.echo(_told(file, warning, "warning: "))
+        for kind, found in (("", problems), ("warning: ", warnings), ("note: ", notes)):
+            for problem in found:
+                click.echo(_told(file, problem, kind))
         if len(problems) == MOST:
             click.echo(f"{file}: {MOST} problems are enough; mend these, and check again")
         if not problems:
-            click.echo(
-                f"{file}: valid, {_counted(len(policy.rules), 'rule')}, "
-                f"{_counted(len(warnings), 'warning')}"
-            )
+            rules, advised = len(policy.rules), len(warnings)
+            click.echo(f"{file}: valid, {_counted(rules, 'rule')}, {_counted(advised, 'warning')}")
     sys.exit(2 if problems else 0)
 
 

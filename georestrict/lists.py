@@ -109,8 +109,12 @@ class Lists:
         check_coverage(policy, database)
         self._policy, self._database = policy, database
         conditions = policy.conditions
-        # The same networks in several conditions are painted once.
-        self._networks = [*dict.fromkeys(words.networks for words in conditions if words.networks)]
+        # The same networks in several conditions are painted once; all of them need no paint.
+        self._networks = [
+            *dict.fromkeys(
+                words.networks for words in conditions if words.networks and not words.anywhere
+            )
+        ]
         self._asns = sorted({number for words in conditions for number in words.asns})
         self._labels: list[Label] = [
             *map(ListLabel, policy.lists),

@@ -196,8 +196,10 @@ class Where:
         self._categories = Index(words.categories for words in conditions)
         self._lists = Index([ListLabel(name) for name in words.lists] for words in conditions)
         self._networks = Index(
-            [NetworksLabel(words.networks)] if words.networks else [] for words in conditions
+            [NetworksLabel(words.networks)] if words.networks and not words.anywhere else []
+            for words in conditions
         )
+        self._anywhere = Index([True] if words.anywhere else [] for words in conditions)
         self._asns = Index([AsnLabel(number) for number in words.asns] for words in conditions)
 
     def location(self, location: Location) -> int:
@@ -215,6 +217,7 @@ class Where:
             & self._subdivisions.of((location.subdivision,))
             & self._continents.of((continent,))
             & self._categories.of(had)
+            & self._anywhere.of([location.status is not Status.UNRESOLVED])
         )
 
     def labels(self, labels: frozenset[Label]) -> int:

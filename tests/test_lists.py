@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from georestrict import Database, FormatError, Policy, lists
+from georestrict import Database, Engine, FormatError, Policy, lists
 from georestrict._core import parse_address
 from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
 from georestrict.table import Image, encode
@@ -76,13 +76,25 @@ def test_exceptions_are_painted_as_rules_are(tmp_path: Path) -> None:
 
 
 def test_networks_that_many_rules_repeat_are_painted_once() -> None:
-    everywhere = {"networks": ["0.0.0.0/0", "::/0"]}
-    painted = Lists(policy(*[everywhere] * 50, {"networks": ["8.8.8.0/24"]}), DATABASE)
-    assert len(painted.sets) == 3
+    many = {"networks": ["8.0.0.0/8", "::/0"]}
+    painted = Lists(policy(*[many] * 50, {"networks": ["8.8.8.0/24"]}), DATABASE)
+    assert len(painted.sets) == 3  # none, the many, all
     assert labels_of(painted, "8.8.8.8") == {
-        NetworksLabel(("0.0.0.0/0", "::/0")),
+        NetworksLabel(("8.0.0.0/8", "::/0")),
         NetworksLabel(("8.8.8.0/24",)),
     }
+
+
+def test_all_networks_need_no_paint() -> None:
+    everywhere = {"networks": ["0.0.0.0/0", "::/0"], "unless": {"countries": ["US"]}}
+    asked = policy(*[everywhere] * 2)
+    painted = Lists(asked, DATABASE)
+    assert painted.table is DATABASE.table
+    assert labels_of(painted, "8.8.8.8") == frozenset()
+    assert Engine(asked, database=DATABASE).decide("9.9.9.9").rule == "r0"
+    assert Engine(asked, database=DATABASE).decide("10.0.0.1").rule == "r0"
+    assert Engine(asked, database=DATABASE).decide("8.8.8.8").rule is None
+    assert Engine(asked, database=DATABASE).decide("").rule is None
 
 
 def test_labels_of_equal_networks_are_equal_and_hash_equal() -> None:

@@ -56,6 +56,11 @@ class Words:
         return any(getattr(self, word) for word in WHERE)
 
     @property
+    def anywhere(self) -> bool:
+        """Whether its networks hold every address, of both families."""
+        return {"0.0.0.0/0", "::/0"} <= {*self.networks}
+
+    @property
     def says_anything(self) -> bool:
         """Whether it has a word at all."""
         return any(getattr(self, word) for word in CHECKS)

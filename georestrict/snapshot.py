@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
 from georestrict.database import Database, Match, number_of, number_of_ip
@@ -187,11 +187,9 @@ class Snapshot:
             number = self._table.find_value(*number_of_ip(address))
         if self._verdict_of[number]:
             return number
-        parsed = number_of(address)
-        if parsed is None:
-            return None
-        inner = self._inner(*parsed)
-        return number, inner, None if inner is None else self.database.via(parsed[1])
+        version, value = cast(tuple[int, int], number_of(address))  # it is an address: it was found
+        inner = self._inner(version, value)
+        return number, inner, None if inner is None else self.database.via(value)
 
     def _verdict_at(self, where: _Where) -> Verdict:
         if isinstance(where, int):

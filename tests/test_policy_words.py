@@ -429,3 +429,6 @@ def test_values_given_in_python_are_checked_as_those_of_a_file_are() -> None:
         Credential(header="a b", sha256=(SUM,))
     words = Words(categories=((Category.VPN, Confidence.HIGH),))
     assert words.categories == ((Category.VPN, Confidence.HIGH),)
+    key = Credential(header="X-Key", sha256=(SUM,))
+    with pytest.raises(ConfigurationError, match="policy: credentials: is ' ', give it a name"):
+        Policy(default=Action.ALLOW, credentials={" ": key})

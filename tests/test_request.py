@@ -155,6 +155,17 @@ def test_a_request_with_two_hosts_is_guarded_as_both_and_exempt_as_neither(
         assert app.served is (not expected if judge is guarded else expected)
 
 
+def test_only_the_host_field_tells_the_host() -> None:
+    words = {"countries": ["CN"], "hosts": ["a.example"]}
+    judge = engine({"name": "r", "action": "allow", **words}, default="block")
+    others = [(b"accept", b"a.example"), (b"x-forwarded-host", b"b.example")]
+    for headers, served in (([*others, (b"Host", b"a.example")], True), (others, False)):
+        app = web.Recorder()
+        guarded = asgi.GeoRestrictMiddleware(app.asgi, engine=judge)
+        web.run_asgi(guarded, web.scope_of(web.Request(peer=CHINA)) | {"headers": headers})
+        assert app.served is served
+
+
 def test_an_address_may_be_text_or_a_value() -> None:
     judge = engine(NO_CN)
     for text in (CHINA, BRITAIN, "::ffff:175.16.199.1", "2002:af10:c701::1", "2001:db8::1"):

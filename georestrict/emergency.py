@@ -63,28 +63,32 @@ class Emergency:
             return
         seen = status.st_mtime_ns, status.st_size, status.st_ino
         if seen != self._seen:
-            self._seen, self._until = seen, _read(path)
+            said = _read(path)
+            self._until = math.inf if isinstance(said, str) else said
+            # what could not be opened may be readable the next time
+            self._seen = None if isinstance(said, str) else seen
+            trouble = said if isinstance(said, str) else ""
+            if trouble and trouble != self._trouble:
+                logger.error("%s", trouble)
+            self._trouble = trouble
 
 
-def _read(path: Path) -> float:
-    """Return until when the file says; a file that cannot be read holds all the same."""
+def _read(path: Path) -> float | str:
+    """Return until when the file says, or what is wrong with it: then it holds all the same."""
     try:
         with path.open("rb") as file:
-            text = file.read(_LONGEST).decode().strip()
+            text = file.read(_LONGEST).decode("utf-8-sig").partition("#")[0].strip()
         if not text:
             return math.inf
-        until = datetime.fromisoformat(text.split()[0])
+        until = datetime.fromisoformat(text)
         if until.utcoffset() is None:
             raise ValueError(f"{text!r} has no offset; add Z for UTC, or +02:00")
-    except (OSError, ValueError) as error:
-        logger.error(
-            "the emergency file %s: %s; the switch is on until the file is removed: write "
-            "a time such as 2026-12-01T06:00:00Z into it, or nothing",
-            path,
-            error,
+        return until.astimezone(UTC).timestamp()
+    except (OSError, OverflowError, ValueError) as error:
+        return (
+            f"the emergency file {path}: {error}; the switch is on until the file is removed: "
+            "write a time such as 2026-12-01T06:00:00Z into it, or nothing"
         )
-        return math.inf
-    return until.timestamp()
 
 
 def _tell(path: Path, on: bool, until: float) -> None:

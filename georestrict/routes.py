@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
+from georestrict._core import WEBSOCKET
 from georestrict.masks import Index, bits
 from georestrict.paths import PathPatterns
 from georestrict.policy import Words
@@ -57,12 +58,10 @@ class Routes:
         self._routes: dict[int, Route] = {}
         self._next_number = count()  # threads may number a route at once: two never get the same
         #: The numbers of paths seen lately that were sent just as the app sees them: all under "",
-        #: or by method (and ``websocket``) where a path alone does not tell.
+        #: or, where a path alone does not tell, by method and under ``WEBSOCKET``.
         self.kept: dict[str, dict[str, int]] = {"": {}}
         if self.by_method:
-            self.kept = {
-                key: {} for key in (*_METHODS, *map(str, self._methods.values), "websocket")
-            }
+            self.kept = {key: {} for key in (*_METHODS, *map(str, self._methods.values), WEBSOCKET)}
 
     def find(self, request: Request) -> Route:
         """Return the route of a request."""
@@ -89,7 +88,7 @@ class Routes:
             return None
         if not self.by_method:
             return self.kept[""]
-        return self.kept.get(request.method if request.protocol == "http" else request.protocol)
+        return self.kept.get(request.method if request.protocol == "http" else WEBSOCKET)
 
     def _match(self, request: Request) -> Route:
         strict, broad = (

@@ -63,10 +63,19 @@ def test_h10_the_switch_is_on_while_the_file_exists_and_says_so(
     assert "the file is gone" in told[1]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-12-01T13:00:00+01:00  # until noon\n",
+        "\n2026-12-01 12:00:00Z",
+        "\ufeff2026-12-01 12:00:00+00:00",
+    ],
+    ids=["RFC 3339 and a comment", "as date --rfc-3339 has it", "a byte order mark"],
+)
 def test_h10_the_switch_ends_at_the_time_in_the_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "on").write_text("2026-12-01T13:00:00+01:00  # until noon\n")
+    (tmp_path / "on").write_text(text)
     emergency, clock = switch(tmp_path / "on")
     assert [emergency.is_on(NOON - 1), emergency.is_on(NOON), emergency.is_on(NOON + 1)] == [
         True, False, False,
@@ -83,10 +92,12 @@ def test_h10_the_switch_ends_at_the_time_in_the_file(
     [
         (b"tomorrow", "Invalid isoformat"),
         (b"2026-12-01T13:00:00", "has no offset; add Z"),
+        (b"9999-12-31T23:59:59-05:00", "out of range"),
+        (b"0001-01-01T00:00:00+14:00", "out of range"),
         (b"\xff\xfe", "can't decode"),
         (b"9" * 5000, "month must be in"),
     ],
-    ids=["no time", "a naive time", "no text", "too long"],
+    ids=["no time", "a naive time", "after the calendar", "before it", "no text", "too long"],
 )
 def test_a_file_that_says_no_time_is_on_until_it_is_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, reason: str
@@ -100,9 +111,20 @@ def test_a_file_that_says_no_time_is_on_until_it_is_removed(
     assert "write a time such as" in record.getMessage()
 
 
-def test_a_folder_of_that_name_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    emergency, clock = switch(tmp_path)
-    assert emergency.is_on(clock.now)
+def test_what_cannot_be_read_is_on_that_is_said_once_and_it_is_read_when_it_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    on = tmp_path / "on"
+    on.mkdir()
+    emergency, clock = switch(on)
+    for _ in range(3):
+        assert emergency.is_on(clock.now)
+        clock.look_again()
+    assert len([one for one in caplog.records if one.levelno == logging.ERROR]) == 1
+    on.rmdir()
+    on.write_text("2026-12-01T11:00:00Z")  # an hour ago
+    clock.look_again()
+    assert not emergency.is_on(clock.now)
 
 
 def test_a_file_that_cannot_be_looked_at_is_off_and_that_is_said_once(

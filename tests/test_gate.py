@@ -464,3 +464,28 @@ def test_annotate_leaves_the_decision_at_the_gate_too() -> None:
     plain = scope_of(Request())
     asyncio.run(guarded(Peer())(plain, None, None))
     assert "georestrict" not in plain
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["the WebSocket first", "the odd method first"])
+def test_a_method_of_the_name_websocket_never_passes_for_a_websocket(
+    tiny: Database, order: int
+) -> None:
+    """h11, granian and daphne take any token for a method."""
+    policy = {
+        "default": "block",
+        "contact": "https://example.com/contact",
+        "rules": [
+            {"name": "ws", "action": "allow", "protocols": ["websocket"], "paths": ["/ws"]},
+        ],
+    }
+    app = Recorder()
+    middleware = GeoRestrictMiddleware(app.asgi, policy=policy, database=tiny)
+    asked = scope_of(Request(peer="175.16.199.1", target="/ws", method="websocket"))
+    websocket = scope_of(Request(peer="175.16.199.1", target="/ws"), type="websocket")
+    del websocket["method"]
+    for _ in range(3):
+        for scope in [websocket, asked][::order]:
+            passed = middleware.judge(_request, dict(scope)).decision.plain_allow
+            assert passed is (scope is websocket)
+    assert middleware.admitted(dict(websocket)) is not None
+    assert middleware.admitted(dict(asked)) is None

@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "masks": set(),
     "request": {"policy"},
-    "routes": {"masks", "paths", "policy", "request"},
+    "routes": {"_core", "masks", "paths", "policy", "request"},
     "verdicts": {
         "_core", "groups", "networks", "subdivisions", "location", "policy", "decision", "lists",
         "masks", "request", "routes",

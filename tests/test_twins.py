@@ -21,6 +21,7 @@ from georestrict._core import (
     PLAIN,
     PLAIN_PRIVATE,
     SLOW,
+    WEBSOCKET,
     _python,
 )
 from tests.conftest import CORES
@@ -137,7 +138,7 @@ def scope(spread: random.Random) -> Any:
     host = peer(spread)
     return some(spread, {
         "type": pick(spread, *["http"] * 9, "websocket", "lifespan", Text("http")),
-        "method": pick(spread, "GET", "GET", "POST", "", Text("GET"), None),
+        "method": pick(spread, "GET", "GET", "POST", "websocket", "", Text("GET"), None),
         "client": pick(spread, *[(host, 1)] * 9, [host, 1], (host,), None),
         "server": pick(spread, ("127.0.0.1", 80), ("/run/app.sock", None), ["/x", None], ("x", None), None),
         "headers": headers if spread.random() < 0.8 else tuple(headers),
@@ -201,7 +202,7 @@ def gate_of(core: ModuleType, face: str, database: Database, seed: int) -> tuple
                               for route in range(3)]] * 3)
         for number in range(pick(spread, count, count, count // 2))
     ]  # fmt: skip
-    keys = pick(spread, [""], [""], ["GET", "websocket"], ["POST"])
+    keys = pick(spread, [""], [""], ["GET", WEBSOCKET], ["websocket"], ["POST"])
     routes = {
         key: {path: spread.randrange(-1, 4) for path in PATHS if spread.random() < 0.8}
         for key in keys

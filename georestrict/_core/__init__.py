@@ -31,6 +31,7 @@ from georestrict._core._gate import (
     PLAIN,
     PLAIN_PRIVATE,
     SLOW,
+    WEBSOCKET,
 )
 from georestrict._core._many import CARRIES, PRIVATE
 from georestrict._core._paint import Runs
@@ -103,6 +104,7 @@ __all__ = [
     "SLOW",
     "TOO_FEW",
     "UNKNOWN",
+    "WEBSOCKET",
     "Answers",
     "AsgiGate",
     "Columns",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from georestrict._core._chain import MOST_BYTES
-from georestrict._core._gate import BY_SINGLE, Gate, Tally, Way
+from georestrict._core._gate import BY_SINGLE, WEBSOCKET, Gate, Tally, Way
 
 
 class AsgiGate(Gate):
@@ -74,5 +74,4 @@ class AsgiGate(Gate):
         return path if path.encode() == raw else None
 
     def _method(self, request: dict[str, Any]) -> Any:
-        kind = request["type"]
-        return request.get("method") if kind == "http" else kind
+        return request.get("method") if request["type"] == "http" else WEBSOCKET

@@ -23,6 +23,10 @@ SLOW, PLAIN, PLAIN_PRIVATE, BY_PATH = range(4)
 # How the gate finds the client.
 BY_PEER, BY_CHAIN, BY_SINGLE = range(3)
 
+# Where the routes of WebSockets are kept, beside those of methods: no method has a space (RFC 9110
+# §9.1), so no request can pass for one.
+WEBSOCKET = "web socket"
+
 # Which plain requests go the slow way all the same, to be looked at (georestrict.diagnose): every
 # other, until there are 64, then every 1,024th.
 _SAMPLES, _SOON, _LATER = 64, 2, 1024
@@ -83,7 +87,7 @@ class Passes:
     with its location (for annotating), and ``by_path`` for each class a list by route of ``(tally,
     decision)``, or None for what is not known or no plain allow; both may end early. ``routes``
     has the route of each path that was seen lately, as it was sent: all under ``""`` or, where that
-    is missing, by the request's method, or ``websocket``.
+    is missing, by the request's method, and under ``WEBSOCKET``.
     """
 
     def __init__(
@@ -203,7 +207,7 @@ class Gate:
         raise NotImplementedError
 
     def _method(self, request: dict[str, Any]) -> Any:
-        """Return the request's method, or ``websocket``."""
+        """Return the request's method, or ``WEBSOCKET``."""
         raise NotImplementedError
 
     def _is_unix(self, request: dict[str, Any]) -> bool:

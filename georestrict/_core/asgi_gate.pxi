@@ -137,4 +137,4 @@ cdef class AsgiGate(Gate):
         if passes.all_routes is not None:
             return _known(passes, number, None, path, out)
         kind = _item(request, "type")
-        return _known(passes, number, _item(request, "method") if kind == "http" else kind, path, out)
+        return _known(passes, number, _item(request, "method") if kind == "http" else WEBSOCKET, path, out)

@@ -6,6 +6,8 @@ from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
+WEBSOCKET = "web socket"
+
 cdef enum:
     MARK_SLOW = 0
     MARK_PLAIN = 1

@@ -63,7 +63,7 @@ def table(value: Any, key: str, known: Sequence[str] | None = None) -> None:
     """Check that a value is a table, and that each of its keys is known."""
     if not isinstance(value, Mapping):
         keys = f" with the keys {', '.join(known)}" if known else ""
-        fail(key, f"is {value!r}, must be a table{keys}")
+        fail(key, f"is {_shown(value, key)}, must be a table{keys}")
     for entry in value:
         if known and entry not in known:
             close = get_close_matches(str(entry), known, n=1)
@@ -176,7 +176,7 @@ def attributes(value: Any, key: str) -> tuple[tuple[str, frozenset[str]], ...]:
 def header_name(value: Any, key: str) -> str:
     """Return the name of a header field in lower case (RFC 9110 §5.1)."""
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        fail(key, f"is {value!r}, must be the name of a header, such as X-Partner-Key")
+        fail(key, "is no name of a header; write the name alone, such as X-Partner-Key")
     return value.lower()
 
 
@@ -207,7 +207,10 @@ def instant(value: Any, key: str) -> datetime:
         fail(key, f"is {given!r}, must be a time such as 2026-12-01T00:00:00Z")
     if value.utcoffset() is None:
         fail(key, f"is {value.isoformat()}, a time without an offset; add Z for UTC, or +02:00")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        fail(key, f"is {value.isoformat()}, which is no year of the calendar in UTC; leave it out")
 
 
 def duration(value: Any, key: str) -> timedelta:
@@ -284,6 +287,11 @@ def _each(value: Any, key: str, example: str, check: Callable[[str], _T]) -> tup
     return tuple(checked)
 
 
+def _shown(value: Any, key: str) -> str:
+    """Return a wrong value as an error shows it; none that may be a secret out of place."""
+    return "…" if key.startswith(("credentials.", "sha256")) else repr(value)
+
+
 def not_left_out(value: Any, key: str) -> None:
     """Refuse a word that is there and empty, which values take for one that is left out."""
     if not isinstance(value, str | Mapping):
@@ -293,9 +301,10 @@ def not_left_out(value: Any, key: str) -> None:
 def listed(value: Any, key: str, example: str = "…") -> tuple[Any, ...]:
     """Return the entries of an array that is not empty; those of a set in a stable order."""
     if isinstance(value, str):
-        fail(key, f"is the text {value!r}, must be an array; write [{value!r}]")
+        text = _shown(value, key)
+        fail(key, f"is the text {text}, must be an array; write [{text}]")
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        fail(key, f"is {value!r}, must be an array of text, such as [{example!r}]")
+        fail(key, f"is {_shown(value, key)}, must be an array of text, such as [{example!r}]")
     entries = tuple(sorted(value, key=str) if isinstance(value, set | frozenset) else value)
     if not entries:
         fail(

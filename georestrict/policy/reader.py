@@ -129,9 +129,8 @@ def _named(
 ) -> list[tuple[str, str, Mapping[str, Any]]]:
     """Return the tables of one kind with their names and keys, each with what is required."""
     if not isinstance(tables, Mapping):
-        checks.fail(
-            kind, f"is {tables!r}, must be tables; write [{kind}.NAME] with a {required[0]}"
-        )
+        given = "" if kind == "credentials" else f"is {tables!r}, "  # it may be a secret
+        checks.fail(kind, f"{given}must be tables; write [{kind}.NAME] with a {required[0]}")
     checks.not_empty(tables, kind, f"[{kind}.NAME] with a {required[0]}")
     named = []
     for name, entry in tables.items():

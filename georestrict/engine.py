@@ -216,6 +216,13 @@ def _tell_start(snapshot: Snapshot) -> None:
             '%s: no contact: blocked clients are not told whom to ask; set contact = "https://…"',
             policy.place,
         )
+    if policy.emergency_file is not None and os.environ.get(VARIABLE):
+        logger.warning(
+            "%s: names the emergency file %s, so that of %s is not looked at; keep one of them",
+            policy.place,
+            policy.emergency_file,
+            VARIABLE,
+        )
     if policy.stale_after is not None:
         logger.warning(
             "%s: stale_after is not enforced by this release: watch the age of the data yourself",

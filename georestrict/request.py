@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv6Address
 
 from georestrict.policy import Credential
 
@@ -100,4 +101,10 @@ def normalised_host(host: str) -> str:
     name, colon, port = host.strip().lower().rpartition(":")
     if colon and not port.strip("0123456789") and "]" not in port:
         host = name
-    return host.strip().lower().removesuffix(".")
+    host = host.strip().lower().removesuffix(".")
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return f"[{IPv6Address(host[1:-1])}]"
+        except ValueError:
+            return host
+    return host

@@ -181,13 +181,15 @@ def test_a_clock_that_fails_blocks_and_never_raises() -> None:
 
 
 def test_the_environment_names_the_file_unless_the_policy_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "environment"))
     (tmp_path / "environment").touch()
     assert Engine(mapping(), database=DATA).decide(CHINA).emergency
     of_policy = mapping(emergency_file=str(tmp_path / "policy"))
+    assert VARIABLE not in caplog.text
     assert not Engine(of_policy, database=DATA).decide(CHINA).emergency
+    assert f"that of {VARIABLE} is not looked at" in caplog.text
 
 
 def test_a_path_in_a_policy_file_is_relative_to_it(tmp_path: Path) -> None:

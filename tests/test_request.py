@@ -15,7 +15,7 @@ from georestrict import Action, ConfigurationError, Engine, Policy, asgi
 from georestrict.decision import Reason
 from georestrict.emergency import Emergency
 from georestrict.policy import Rule, Words
-from georestrict.request import Request
+from georestrict.request import Request, normalised_host
 from georestrict.testing import tiny_database
 from tests import web
 
@@ -214,3 +214,25 @@ def test_a_request_knows_its_hosts_without_port_and_dot() -> None:
     assert hosts("API.example.com.:8443") == hosts("api.example.com") == ("api.example.com",)
     assert hosts("[2001:DB8::1]:443") == hosts("[2001:db8::1]") == ("[2001:db8::1]",)
     assert hosts("") == ()
+
+
+def test_an_ipv6_host_is_compared_as_an_address() -> None:
+    (wanted,) = Words(hosts=("[2001:db8:0::1]",)).hosts
+    assert wanted == "[2001:db8::1]"
+    assert normalised_host("[2001:DB8:0:0::1]:8443") == wanted
+    assert normalised_host("[2001:db8::g]") == "[2001:db8::g]"
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("[zz:q]", "IPv6"), ("[::1", "IPv6"), ("bücher.example", "xn--"), ("a b", "name alone")],
+)
+def test_a_host_that_no_request_can_name_is_an_error(host: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        Words(hosts=(host,))
+
+
+@pytest.mark.parametrize("method", ["*", "GET*", "G T", ""])
+def test_a_method_that_no_request_can_have_is_an_error(method: str) -> None:
+    with pytest.raises(ConfigurationError, match="leave the word out"):
+        Words(methods=frozenset({method}))

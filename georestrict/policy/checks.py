@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
+from ipaddress import IPv6Address
 from typing import Any, NoReturn, TypeVar
 
 from georestrict import countries, groups, subdivisions
@@ -242,16 +243,21 @@ def _continent(text: str) -> str:
 def _host(text: str) -> str:
     host = text.lower().removesuffix(".")
     labels = host.removeprefix("*.").split(".")
-    if host.startswith("[") and host.endswith("]") and ":" in host:
-        return host  # an IPv6 address, as it stands in a Host field
+    if host.startswith("["):  # an IPv6 address, as it stands in a Host field
+        try:
+            return f"[{IPv6Address(host[1:-1] if host.endswith(']') else '')}]"
+        except ValueError:
+            raise ValueError("is not a host: in brackets stands an IPv6 address") from None
+    if not host.isascii():
+        raise ValueError("is not a host as it is sent: write its ASCII form, which begins xn--")
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("is not a host: write its name alone, such as api.example.com")
     return host
 
 
 def _method(text: str) -> str:
-    if not _TOKEN.fullmatch(text):
-        raise ValueError("is not a method, such as GET")
+    if "*" in text or not _TOKEN.fullmatch(text):
+        raise ValueError("is not a method, such as GET; for every method leave the word out")
     return text.upper()
 
 

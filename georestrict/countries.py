@@ -101,7 +101,7 @@ _MISTAKES = {
     "ZR": "did you mean CD?",
     "BU": "did you mean MM?",
     "FX": "did you mean FR?",
-    "EU": "list the member states",
+    "EU": "write @eu for the member states, or list them",
     "AP": "it is a region of registries; list the countries",
 }
 

@@ -22,7 +22,7 @@ def test_a_code_is_returned_in_upper_case(text: str, code: str) -> None:
     ("text", "says"),
     [
         ("UK-ENG", "UK is no country: did you mean GB?"),
-        ("EU-1", "EU is no country: list the member states"),
+        ("EU-1", "EU is no country: write @eu for the member states"),
         ("UA43", "did you mean UA-43?"),
         ("ua_43", "did you mean UA-43?"),
         ("us ca", "did you mean US-CA?"),

@@ -15,7 +15,6 @@ with dates, credentials or attributes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from georestrict._core import Tally, parse_network
 from georestrict.decision import Code, Decision, Reason
@@ -42,9 +41,9 @@ class Verdicts:
         self._rule_bits = sum(1 << at for at in self._rules)
         self.routes = Routes(self._conditions, policy.paths_ignore_case)
         self._where = Where(self._conditions)
-        self._known: dict[_Told, Tally] = {}
-        self.failure = self._tally(_Told(Location(), Reason.ERROR, Action.BLOCK))
-        self.preflight = self._tally(_Told(Location(), Reason.PREFLIGHT, Action.ALLOW))
+        self._known: dict[tuple[object, ...], Tally] = {}
+        self.failure = self._tally(Location(), Reason.ERROR, Action.BLOCK)
+        self.preflight = self._tally(Location(), Reason.PREFLIGHT, Action.ALLOW)
 
     def matching_location(self, location: Location) -> int:
         """Return the conditions whose words about the location match."""
@@ -163,23 +162,45 @@ class Verdicts:
     def _decided(
         self, rule: Rule, action: Action, location: Location, counted: tuple[str, ...]
     ) -> Tally:
-        return self._tally(_Told(location, _reason(rule), action, rule, counted))
+        return self._tally(location, _reason(rule), action, rule, counted)
 
     def _without_rule(self, location: Location, counted: tuple[str, ...]) -> Tally:
         if location.status is Status.KNOWN:
-            told = _Told(location, Reason.DEFAULT, self._policy.default, counted=counted)
-        else:
-            case = location.status.value
-            action = self._policy.fallback[Fallback(case)]
-            told = _Told(location, Reason(case), action, counted=counted)
-        return self._tally(told)
+            return self._tally(location, Reason.DEFAULT, self._policy.default, None, counted)
+        case = location.status.value
+        action = self._policy.fallback[Fallback(case)]
+        return self._tally(location, Reason(case), action, None, counted)
 
-    def _tally(self, told: _Told) -> Tally:
-        tally = self._known.get(told)
+    def _tally(
+        self,
+        location: Location,
+        reason: Reason,
+        action: Action,
+        rule: Rule | None = None,
+        counted: tuple[str, ...] = (),
+    ) -> Tally:
+        """Return what counts a decision, as the policy's mode has it; each is made once."""
+        name = None if rule is None else rule.name
+        key = location.country, location.status, reason, action, name, counted
+        tally = self._known.get(key)
         if tally is None:
-            decision = told.decision(self._policy)
+            enforced = not self._policy.dry_run
+            warning = rule if action is Action.WARN else None
+            decision = Decision(
+                action=action if enforced else Action.ALLOW,
+                reason=reason,
+                rule=name,
+                country=location.country,
+                code=None if action is Action.ALLOW else _code(reason, rule),
+                would=None if enforced else action,
+                response=None if rule is None or action is Action.ALLOW else rule.response,
+                warn_from=None if warning is None else warning.warn_from,
+                block_from=None if warning is None else warning.block_from,
+                counted=counted,
+                location=Location(country=location.country, status=location.status),
+            )
             tally = self._tallies.setdefault(decision, Tally(decision))
-            self._known[told] = tally
+            self._known[key] = tally
         return tally
 
 
@@ -254,54 +275,6 @@ class Steps:
 
 
 Verdict = Tally | Program
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What makes a decision of a policy what it is."""
-
-    location: Location
-    reason: Reason
-    action: Action
-    rule: Rule | None = None
-    counted: tuple[str, ...] = ()
-
-    def __hash__(self) -> int:
-        name = None if self.rule is None else self.rule.name  # unique, and a rule's hash is slow
-        return hash((self.location.country, self.location.status, self.action, name, self.counted))
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Told)
-            and self.rule is other.rule
-            and self.action is other.action
-            and self.reason is other.reason
-            and self.counted == other.counted
-            and self.location.country == other.location.country
-            and self.location.status is other.location.status
-        )
-
-    def decision(self, policy: Policy) -> Decision:
-        """Return the decision, as the policy's mode has it."""
-        action, rule = self.action, self.rule
-        warns: datetime | None = None
-        blocks: datetime | None = None
-        if rule is not None and action is Action.WARN:
-            warns, blocks = rule.warn_from, rule.block_from
-        enforced = not policy.dry_run
-        return Decision(
-            action=action if enforced else Action.ALLOW,
-            reason=self.reason,
-            rule=None if rule is None else rule.name,
-            country=self.location.country,
-            code=None if action is Action.ALLOW else _code(self.reason, rule),
-            would=None if enforced else action,
-            response=rule.response if rule is not None and action is not Action.ALLOW else None,
-            warn_from=warns,
-            block_from=blocks,
-            counted=self.counted,
-            location=Location(country=self.location.country, status=self.location.status),
-        )
 
 
 def _reason(rule: Rule) -> Reason:

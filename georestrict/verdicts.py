@@ -80,7 +80,7 @@ class Verdicts:
     def _evaluated(self, program: Program, route: Route) -> Tally | Steps:
         steps: list[_Step] = []
         counted: tuple[str, ...] = ()
-        candidates = program.matching & self._rule_bits & (route.strict | route.broad)
+        candidates = program.matching & self._rule_bits & route.broad  # strictly implies broadly
         for at in bits(candidates):
             step = self._step(at, program.matching, route)
             if step is None:
@@ -105,8 +105,7 @@ class Verdicts:
         """
         rule = self._rules[at]
         strict = route is None or bool(route.strict >> at & 1)
-        broad = route is None or bool(route.broad >> at & 1)
-        if not any(broad if action is Action.BLOCK else strict for action in rule.actions):
+        if not strict and Action.BLOCK not in rule.actions:
             return None
         depends = rule.depends_on_time or bool(rule.credentials or rule.attributes)
         depends = depends or (route is None and bool(self.routes.asking >> at & 1))
@@ -119,7 +118,7 @@ class Verdicts:
                 return None
             exceptions.append(words)
             depends = True
-        return _Step(rule, strict, broad, tuple(exceptions), depends)
+        return _Step(rule, strict, tuple(exceptions), depends)
 
     def run(self, program: Program, steps: Steps, request: Request, now: float) -> Tally:
         """Return what decides about a request at a time, by what is left to ask of it."""
@@ -127,7 +126,7 @@ class Verdicts:
         for step in steps.steps:
             rule = step.rule
             action = rule.action_at(now)
-            if action is None or not (step.broad if action is Action.BLOCK else step.strict):
+            if action is None or not (step.strict or action is Action.BLOCK):
                 continue
             if not self._sent_by(rule, request, now):
                 continue
@@ -260,8 +259,7 @@ class _Step:
     """A rule that decides if it matches; ``exceptions`` are those that the sender could meet."""
 
     rule: Rule
-    strict: bool
-    broad: bool
+    strict: bool  #: whether it matches as what lets through does, too
     exceptions: tuple[Words, ...]
     depends: bool  #: on what is not known yet
 

@@ -130,9 +130,9 @@ class Verdicts:
             action = rule.action_at(now)
             if action is None or not (step.broad if action is Action.BLOCK else step.strict):
                 continue
-            if not self._sent_by(rule, request, now):
+            if not self.sent_by(rule, request, now):
                 continue
-            if any(self._sent_by(words, request, now) for words in step.exceptions):
+            if any(self.sent_by(words, request, now) for words in step.exceptions):
                 continue
             if action is Action.COUNT:
                 counted = (*counted, rule.name)
@@ -140,7 +140,7 @@ class Verdicts:
             return self._decided(rule, action, program.location, counted)
         return self._without_rule(program.location, counted)
 
-    def _sent_by(self, words: Words, request: Request, now: float) -> bool:
+    def sent_by(self, words: Words, request: Request, now: float) -> bool:
         """Return whether words about who sends a request match."""
         credentials = self._policy.credentials
         if words.credentials and not any(

@@ -787,7 +787,8 @@ def told(changes: list[Change]) -> list[tuple[str, str, str, str, str, int, int]
 
 
 def changed(old: dict[str, Any], new: dict[str, Any], at: datetime = NOW) -> list[Change]:
-    return differences(Policy.from_mapping(old), Policy.from_mapping(new), DATA, at.timestamp())
+    policies = Policy.from_mapping(old), Policy.from_mapping(new)
+    return differences(*policies, DATA, at.timestamp()).changes
 
 
 def test_a_country_that_is_blocked_now_is_told_with_its_addresses() -> None:
@@ -876,6 +877,77 @@ def test_who_sends_it_is_told_too() -> None:
     ]
 
 
+CUBA = {"name": "a", "action": "block", "countries": ["CU"], "paths": ["/v1/*"]}
+PARTNER = {"partner": {"header": "X-Key", "sha256": [DIGEST]}}
+POSTS: dict[str, Any] = {
+    "name": "posts",
+    "action": "allow",
+    "countries": ["CU"],
+    "methods": ["POST"],
+}
+PARTNERS = {"name": "partners", "action": "allow", "credentials": ["partner"]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked"),
+    [
+        ([CUBA | {"unless": {"methods": ["POST"]}}], "POST /v1/…"),
+        ([CUBA | {"unless": {"credentials": ["partner"]}}], "GET /v1/… with partner"),
+        ([POSTS, CUBA], "POST /v1/…"),
+        ([PARTNERS, CUBA], "GET /v1/… with partner"),
+        ([POSTS | {"methods": ["GET"]}, CUBA], "GET /v1/…"),
+        (
+            [CUBA | {"unless": {"methods": ["POST"], "hosts": ["a.example"]}}],
+            "POST a.example/v1/…",
+        ),
+        (
+            [{"name": "h", "action": "allow", "hosts": ["a.example"]} | PARTNERS | POSTS, CUBA],
+            "POST a.example/v1/… with partner",
+        ),
+    ],
+)
+def test_what_two_rules_or_a_rule_and_its_exception_ask_for_together_is_compared(
+    rules: list[dict[str, Any]], asked: str
+) -> None:
+    old = {"default": "allow", "credentials": PARTNER, "rules": [CUBA]}
+    new = old | {"rules": rules}
+    assert (asked, "CU", "", "block", "allow", 128, 0) in told(changed(old, new))
+    assert {change.asked for change in changed(old, new)} & {"any request"} == set()
+
+
+def test_a_method_that_no_rule_names_is_compared() -> None:
+    old = {"default": "allow", "rules": [{"name": "a", "action": "block", "countries": ["CU"]}]}
+    new = {"default": "allow", "rules": [POSTS | {"methods": ["GET"]}, *old["rules"]]}
+    assert [change.asked for change in changed(old, new)] == ["GET any other path"]
+
+
+def test_what_is_too_much_to_combine_is_said(tmp_path: Path) -> None:
+    words = "".join(
+        rule(f"r{n}", "block", f'countries = ["CU"]\npaths = ["/{n}"]')
+        + rule(
+            f"m{n}", "allow", f'countries = ["EG"]\nmethods = ["M{n}"]\nhosts = ["h{n}.example"]'
+        )
+        for n in range(40)
+    )
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    old.write_text(START + words, encoding="utf-8")
+    new.write_text(START + words, encoding="utf-8")
+    result = run("diff", old, new)
+    assert result.exit_code == 0
+    assert re.fullmatch(
+        r"nothing changes\nnot compared: [\d,]+ more combinations of what rules ask for .*\n",
+        result.output,
+    )
+    assert json.loads(run("diff", "--json", old, new).output)["not_compared"] > 1000
+
+
+def test_pairs_of_senders_beyond_those_that_are_tried_are_counted() -> None:
+    partners = {f"p{n}": {"header": "X-Key", "sha256": [f"{n:064x}"]} for n in range(60)}
+    rules = [{"name": n, "action": "allow", "credentials": [n]} for n in partners]
+    policy = Policy.from_mapping({"default": "block", "credentials": partners, "rules": rules})
+    assert differences(policy, policy, DATA, 0.0) == ([], 60 * 61 // 2 - 1000)
+
+
 def test_the_time_decides_about_dates() -> None:
     new = {
         "default": "allow",
@@ -932,7 +1004,7 @@ def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 def test_a_difference_is_what_the_engine_says_address_by_address(
     old: Policy, new: Policy, at: datetime
 ) -> None:
-    told = differences(old, new, DATA, at.timestamp())
+    told = differences(old, new, DATA, at.timestamp()).changes
     first, second = Snapshot(old, DATA), Snapshot(new, DATA)
     counted = {"81.2.69.0/24": 0, "89.160.20.0/24": 0}
     for network in counted:
@@ -960,7 +1032,7 @@ def test_diff_prints_a_table_and_counts_the_default_data(tmp_path: Path) -> None
     header, row = result.output.splitlines()
     assert header.split() == ["REQUEST", "FROM", "BEFORE", "AFTER", "IPV4", "IPV6", "/64"]
     assert re.fullmatch(r"any request +KP +allow +block +1,\d\d\d +[\d,]+", row)
-    (told,) = json.loads(run("diff", "--json", old, new).output)
+    (told,) = json.loads(run("diff", "--json", old, new).output)["changes"]
     assert (told["country"], told["before"], told["after"]) == ("KP", "allow", "block")
     assert run("diff", old, old).output == "nothing changes\n"
     new.write_text('default = "block"\n', encoding="utf-8")

@@ -231,34 +231,39 @@ def _separated(policy: Policy, now: datetime) -> _Told:
         for words in policy.conditions
         if set(words.networks) & _ALL_NETWORKS
     }
+    judge = Judge(policy)
+    places = [Location(country=code, status=Status.KNOWN) for code in members]
+    matching = [judge.matching(place, frozenset(everywhere)) for place in places]
+    several = dict(zip(matching, places, strict=True))  # members that the policy tells apart
+    found: list[tuple[datetime, int, Asked]] = []
+    kinds = dict.fromkeys([Asked(), *asked_by(policy)])
+    for number, asked in enumerate(kinds if len(several) > 1 else ()):
+        dates = {date for one, place in several.items() for date in judge.dates(one, place, asked)}
+        found += [(at, number, asked) for at in (now, *dates) if at >= now]
     told: set[str] = set()
-    for at in _moments(policy, now):
-        judge = Judge(policy, at.timestamp())
-        for asked in dict.fromkeys([Asked(), *asked_by(policy)]):
-            decisions = {
-                code: judge.decide(
-                    Location(country=code, status=Status.KNOWN), frozenset(everywhere), asked
-                )
-                for code in members
-            }
-            refused = [code for code in members if decisions[code].decided is not Action.ALLOW]
-            if not refused or len(refused) == len(members):
-                continue
-            names = list(dict.fromkeys(decisions[code].rule for code in refused))
-            by = names[0] if names[0] is not None else "default"
-            if by in told:
-                continue
-            told.add(by)
-            rules = [rule.name for rule in policy.rules]
-            place: KeyPath = ("default",) if names[0] is None else ("rules", rules.index(names[0]))
-            when = "" if at == now else f"from {_shown(at)} on, "
-            yield (
-                place,
-                f"{_key(place, by)}: {when}separates members of the EEA from one another: "
-                f"{decisions[refused[0]].decided} for {_some(refused)}, not for "
-                f"{_some([code for code in members if code not in refused])}; Regulation (EU) "
-                "2018/302 forbids that unless a law or a licence demands it",
-            )
+    for at, _, asked in sorted(found):
+        said = {
+            one: judge.decide(one, place, asked, at.timestamp()) for one, place in several.items()
+        }
+        decisions = {code: said[one] for code, one in zip(members, matching, strict=True)}
+        refused = [code for code in members if decisions[code].decided is not Action.ALLOW]
+        if not refused or len(refused) == len(members):
+            continue
+        names = list(dict.fromkeys(decisions[code].rule for code in refused))
+        by = names[0] if names[0] is not None else "default"
+        if by in told:
+            continue
+        told.add(by)
+        rules = [rule.name for rule in policy.rules]
+        key: KeyPath = ("default",) if names[0] is None else ("rules", rules.index(names[0]))
+        when = "" if at == now else f"from {_shown(at)} on, "
+        yield (
+            key,
+            f"{_key(key, by)}: {when}separates members of the EEA from one another: "
+            f"{decisions[refused[0]].decided} for {_some(refused)}, not for "
+            f"{_some([code for code in members if code not in refused])}; Regulation (EU) "
+            "2018/302 forbids that unless a law or a licence demands it",
+        )
 
 
 def _moments(policy: Policy, now: datetime) -> list[datetime]:

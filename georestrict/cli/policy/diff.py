@@ -30,14 +30,21 @@ def diff(old: str, new: str, at: datetime | None, database: str | None, as_json:
     Addresses are counted in the data: IPv4 addresses, and IPv6 networks of 64 bits.
     """
     now = time.time() if at is None else at.timestamp()
-    changes = differences(Policy.load(old), Policy.load(new), Database.open(database), now)
+    changes, left = differences(Policy.load(old), Policy.load(new), Database.open(database), now)
     if as_json:
-        click.echo(json.dumps([asdict(change) for change in changes], ensure_ascii=False, indent=1))
-    elif not changes:
+        told = {"changes": [asdict(change) for change in changes], "not_compared": left}
+        click.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        return
+    if not changes:
         click.echo("nothing changes")
     else:
         header = ("REQUEST", "FROM", "BEFORE", "AFTER", "IPV4", "IPV6 /64")
         print_table(header, [row for same in _alike(changes) for row in _rows(same)])
+    if left:
+        click.echo(
+            f"not compared: {left:,} more combinations of what rules ask for (path, method, host, "
+            "protocol, sender); there are too many to try"
+        )
 
 
 def _alike(changes: list[Change]) -> list[list[Change]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import tomllib
 from datetime import UTC, datetime
 from functools import partial
@@ -319,6 +320,38 @@ def test_what_an_owner_has_most_likely_not_meant_is_told(name: str) -> None:
     assert [line for line, _ in found] == [line for line, _ in expected]
     for (_, message), (_, beginning) in zip(found, expected, strict=True):
         assert message.startswith(beginning)
+
+
+def test_a_credential_that_ends_is_a_time_at_which_answers_change() -> None:
+    staff = (
+        f'[credentials.staff]\nheader = "X"\nsha256 = ["{DIGEST}"]\nuntil = 2027-03-01T00:00:00Z\n'
+    )
+    words = 'countries = ["DK"]\nunless = { credentials = ["staff"] }'
+    case = '[[tests]]\ncountry = "DK"\nheaders = { X = "secret" }\nexpect = "allow"\n'
+    first, second = [
+        message for _, message in advised(START + staff + rule("a", "block", words) + case)
+    ]
+    assert first.startswith("rules[1] (a): separates members of the EEA")
+    assert second.startswith(
+        "tests[1].at: is missing, and the answer changes by itself on 2027-03-01"
+    )
+
+
+def test_a_thousand_dated_rules_get_advice_in_seconds() -> None:
+    countries = sorted(GROUPS["@eea"].members)
+    rules = "".join(
+        f'[[rules]]\nname = "r{n}"\nblock_from = 2027-{n % 12 + 1:02}-{n % 28 + 1:02}T{n % 24:02}:{n % 60:02}:00Z\n'
+        f'countries = ["{countries[n % 30]}"]\npaths = ["/v{n % 100}/*"]\n'
+        for n in range(1000)
+    )
+    cases = "".join(
+        f'[[tests]]\ncountry = "DE"\npath = "/v{n}/a"\nexpect = "allow"\n' for n in range(100)
+    )
+    start = time.process_time()
+    found = [message for _, message in advised(START + rules + cases)]
+    assert time.process_time() - start < 5
+    separated = [message for message in found if "separates" in message]
+    assert any("rules[1] (r0): from 2027-01-01T00:00:00Z on, separates" in m for m in separated)
 
 
 @pytest.mark.parametrize(

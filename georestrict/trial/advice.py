@@ -19,7 +19,7 @@ from georestrict.snapshot import Snapshot
 from georestrict.sources.networks import NetworkList, parse
 from georestrict.tomlfile import read_bytes
 from georestrict.tomllines import KeyPath
-from georestrict.trial.cases import tried
+from georestrict.trial.cases import place_of, request_of, tried
 from georestrict.trial.judge import Asked, Judge, asked_by
 
 _SOME = 6
@@ -266,17 +266,6 @@ def _separated(policy: Policy, now: datetime) -> _Told:
         )
 
 
-def _moments(policy: Policy, now: datetime) -> list[datetime]:
-    """Return now, and every later time at which a rule or a credential changes."""
-    dates = {
-        date
-        for rule in policy.rules
-        for date in (rule.warn_from, rule.block_from, rule.until)
-        if date is not None
-    } | {shown.until for shown in policy.credentials.values() if shown.until is not None}
-    return [now, *sorted(date for date in dates if date > now)]
-
-
 def _key(place: KeyPath, name: str) -> str:
     return "default" if place == ("default",) else f"rules[{int(place[1]) + 1}] ({name})"
 
@@ -315,10 +304,14 @@ def _unused(policy: Policy) -> _Told:
 
 def _undated(snapshot: Snapshot, now: datetime) -> _Told:
     """Tell of tests without a time whose answer changes by itself."""
-    moments = _moments(snapshot.policy, now)
+    judge = Judge(snapshot.policy)
     for number, case in enumerate(snapshot.policy.tests):
         if case.at is not None:
             continue
+        location, labels = place_of(snapshot, case)
+        request = request_of(case, snapshot.policy)
+        dates = judge.dates(judge.matching(location, labels), location, request)
+        moments = [now, *sorted(date for date in dates if date > now)]
         said = [tried(snapshot, replace(case, at=at)).decision for at in moments]
         for at, decision in zip(moments, said, strict=True):
             if (decision.decided, decision.rule) != (said[0].decided, said[0].rule):

@@ -73,13 +73,17 @@ class Judge:
         decision: Decision = verdict.decision
         return decision
 
-    def dates(self, matching: int, location: Location, asked: Asked) -> set[datetime]:
+    def dates(self, matching: int, location: Location, asked: Asked | Request) -> set[datetime]:
         """Return the times at which what it says to such a request may change."""
         verdict = self._verdict(matching, location)
         if isinstance(verdict, Tally):
             return set()
-        outcome = self._verdicts.for_route(verdict, self._sent(asked)[1])
-        return dates_of(outcome, self._policy) if isinstance(outcome, Steps) else set()
+        if isinstance(asked, Request):
+            route = self._verdicts.routes.find(asked)
+        else:
+            route = self._sent(asked)[1]
+        outcome = self._verdicts.for_route(verdict, route)
+        return _dates(outcome, self._policy) if isinstance(outcome, Steps) else set()
 
     def told_apart(self, asked: Asked) -> tuple[int, ...]:
         """Return which conditions such a request meets; nothing else of it decides."""
@@ -105,7 +109,7 @@ class Judge:
         return sent
 
 
-def dates_of(steps: Steps, policy: Policy) -> set[datetime]:
+def _dates(steps: Steps, policy: Policy) -> set[datetime]:
     """Return the times at which what is left to ask of a request may be answered otherwise."""
     dates = set()
     for step in steps.steps:

@@ -1016,6 +1016,22 @@ def test_what_has_no_country_is_told() -> None:
     }
 
 
+def test_addresses_in_ipv6_networks_smaller_than_a_64_are_counted_and_shown(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    old.write_text('default = "allow"\n', encoding="utf-8")
+    for networks, addresses, subnets, shown in (
+        (["2001:218::1"], 1, 0, "<1"),
+        (["2001:218::/65"], 1 << 63, 0, "<1"),
+        (["2001:218::/65", "2001:218:0:0:8000::/65"], 0, 1, "1"),
+        (["2001:218::/63", "2001:218:1::7"], 1, 2, "2"),
+    ):
+        words = f"networks = {json.dumps(networks)}"
+        new.write_text('default = "allow"\n' + rule("a", "block", words), encoding="utf-8")
+        (told,) = json.loads(run("diff", "--json", old, new).output)["changes"]
+        assert (told["ipv4"], told["ipv6"], told["ipv6_addresses"]) == (0, subnets, addresses)
+        assert run("diff", old, new).output.splitlines()[1].split()[-1] == shown
+
+
 def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_text("81.2.69.0/30\n", encoding="utf-8")
     (tmp_path / "new.txt").write_text("81.2.69.0/29\n", encoding="utf-8")

@@ -19,7 +19,8 @@ from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
 from georestrict.trial.judge import Asked, Judge, kinds_of
 
-_SPACE = {4: 1 << 32, 6: 1 << 64}  # addresses, and /64s
+_SPACE = {4: 1 << 32, 6: 1 << 128}  # addresses
+_SUBNET = 1 << 64  # addresses in a /64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Change:
     """Addresses for which a request gets another action.
 
     ``part`` names what distinguishes them, where not all of the country's addresses change.
-    ``ipv6`` counts /64 networks.
+    ``ipv6`` counts whole /64 networks, and ``ipv6_addresses`` those beside them, in smaller ones.
     """
 
     asked: str
@@ -37,6 +38,7 @@ class Change:
     after: Action
     ipv4: int
     ipv6: int
+    ipv6_addresses: int = 0
 
 
 class Differences(NamedTuple):
@@ -75,7 +77,7 @@ class _Class(NamedTuple):
     labels: tuple[frozenset[Label], frozenset[Label]]  #: those of the old policy, and the new
     parts: tuple[str, ...]
     ipv4: int
-    ipv6: int
+    ipv6: int  #: addresses
 
 
 def _measured(old: Policy, new: Policy, database: Database) -> list[_Class]:
@@ -149,9 +151,12 @@ def _parts(location: Location, labels: frozenset[Label]) -> tuple[str, ...]:
 
 
 def _sizes(painted: Lists, version: int) -> Counter[int]:
-    """Return how many addresses, or /64 networks, each class has."""
+    """Return how many addresses each class has."""
     runs = painted.table.runs(version)
-    starts = [high >> 32 for high in runs.high] if version == 4 else list(runs.high)
+    starts = [
+        high >> 32 if version == 4 else high << 64 | low
+        for high, low in zip(runs.high, runs.low, strict=True)
+    ]
     sizes: Counter[int] = Counter()
     for (first, end), value in zip(pairwise([*starts, _SPACE[version]]), runs.value, strict=True):
         sizes[value] += end - first
@@ -200,7 +205,8 @@ def _changes(
             _nowhere(str(asked), place, before, after),
             part=part,
             ipv4=sum(each.ipv4 for each in same),
-            ipv6=sum(each.ipv6 for each in same),
+            ipv6=sum(each.ipv6 for each in same) // _SUBNET,
+            ipv6_addresses=sum(each.ipv6 for each in same) % _SUBNET,
         )
         for place, kinds in by_place.items()
         for (before, after), changed in kinds.items()

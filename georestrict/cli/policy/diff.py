@@ -27,7 +27,8 @@ _MOST = 20  # countries that are told one by one
 def diff(old: str, new: str, at: datetime | None, database: str | None, as_json: bool) -> None:
     """Print which countries, networks and requests get another action from NEW than from OLD.
 
-    Addresses are counted in the data: IPv4 addresses, and IPv6 networks of 64 bits.
+    Addresses are counted in the data: IPv4 addresses, and IPv6 networks of 64 bits; "<1"
+    is a smaller one.
     """
     now = time.time() if at is None else at.timestamp()
     changes, left = differences(Policy.load(old), Policy.load(new), Database.open(database), now)
@@ -58,18 +59,22 @@ def _alike(changes: list[Change]) -> list[list[Change]]:
 def _rows(changes: list[Change]) -> list[tuple[str, ...]]:
     if len(changes) > _MOST:
         countries = {change.country for change in changes}
-        ipv4, ipv6 = sum(each.ipv4 for each in changes), sum(each.ipv6 for each in changes)
-        return [_row(changes[0], f"{len(countries)} countries", ipv4, ipv6)]
+        return [_row(changes, f"{len(countries)} countries")]
     return [
-        _row(
-            change,
-            f"{change.country} ({change.part})" if change.part else change.country,
-            change.ipv4,
-            change.ipv6,
-        )
+        _row([change], f"{change.country} ({change.part})" if change.part else change.country)
         for change in changes
     ]
 
 
-def _row(change: Change, where: str, ipv4: int, ipv6: int) -> tuple[str, ...]:
-    return change.asked, where, change.before, change.after, f"{ipv4:,}", f"{ipv6:,}"
+def _row(changes: list[Change], where: str) -> tuple[str, ...]:
+    change = changes[0]
+    ipv4 = sum(each.ipv4 for each in changes)
+    return change.asked, where, change.before, change.after, f"{ipv4:,}", _subnets(changes)
+
+
+def _subnets(changes: list[Change]) -> str:
+    """Return how many /64 networks that is, to the nearest; smaller ones count by their size."""
+    addresses = sum(change.ipv6 << 64 | change.ipv6_addresses for change in changes)
+    if 0 < addresses < 1 << 64:
+        return "<1"
+    return f"{addresses + (1 << 63) >> 64:,}"

@@ -1088,6 +1088,22 @@ def test_diff_prints_a_table_and_counts_the_default_data(tmp_path: Path) -> None
     assert re.search(r"any request +2\d\d countries +allow +block", run("diff", old, new).output)
 
 
+def test_diff_tells_first_that_the_mode_changes(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    block = rule("a", "block", 'countries = ["KP"]')
+    old.write_text('default = "allow"\n' + block, encoding="utf-8")
+    new.write_text('default = "allow"\nmode = "dry-run"\n' + block, encoding="utf-8")
+    assert run("diff", old, new).output == (
+        "mode: enforce becomes dry-run: nothing is blocked or warned any more; what would be is "
+        "only told\nnothing else changes\n"
+    )
+    assert run("diff", new, old).output.startswith("mode: dry-run becomes enforce: what was only")
+    mode = json.loads(run("diff", "--json", old, new).output)["mode"]
+    assert mode == {"before": "enforce", "after": "dry-run"}
+    new.write_text('default = "allow"\nmode = "dry-run"\n', encoding="utf-8")
+    assert len(run("diff", old, new).output.splitlines()) == 3
+
+
 def test_diff_of_a_wrong_policy_names_it(tmp_path: Path) -> None:
     old = tmp_path / "old.toml"
     old.write_text('default = "allow"\n', encoding="utf-8")

@@ -15,6 +15,10 @@ from georestrict.database import Database
 from georestrict.policy import Policy
 from georestrict.trial.difference import Change, differences
 
+_MEANS = {
+    "dry-run": "nothing is blocked or warned any more; what would be is only told",
+    "enforce": "what was only told is done from now on",
+}
 _MOST = 20  # countries that are told one by one
 
 
@@ -27,17 +31,27 @@ _MOST = 20  # countries that are told one by one
 def diff(old: str, new: str, at: datetime | None, database: str | None, as_json: bool) -> None:
     """Print which countries, networks and requests get another action from NEW than from OLD.
 
+    A dry run is compared by what it would do; that the mode changes is told first.
+
     Addresses are counted in the data: IPv4 addresses, and IPv6 networks of 64 bits; "<1"
     is a smaller one.
     """
     now = time.time() if at is None else at.timestamp()
-    changes, left = differences(Policy.load(old), Policy.load(new), Database.open(database), now)
+    before, after = Policy.load(old), Policy.load(new)
+    changes, left = differences(before, after, Database.open(database), now)
+    modes = _mode(before), _mode(after)
     if as_json:
-        told = {"changes": [asdict(change) for change in changes], "not_compared": left}
+        told = {
+            "mode": {"before": modes[0], "after": modes[1]},
+            "changes": [asdict(change) for change in changes],
+            "not_compared": left,
+        }
         click.echo(json.dumps(told, ensure_ascii=False, indent=1))
         return
+    if modes[0] != modes[1]:
+        click.echo(f"mode: {modes[0]} becomes {modes[1]}: {_MEANS[modes[1]]}")
     if not changes:
-        click.echo("nothing changes")
+        click.echo("nothing changes" if modes[0] == modes[1] else "nothing else changes")
     else:
         header = ("REQUEST", "FROM", "BEFORE", "AFTER", "IPV4", "IPV6 /64")
         print_table(header, [row for same in _alike(changes) for row in _rows(same)])
@@ -46,6 +60,10 @@ def diff(old: str, new: str, at: datetime | None, database: str | None, as_json:
             f"not compared: {left:,} more combinations of what rules ask for (path, method, host, "
             "protocol, sender); there are too many to try"
         )
+
+
+def _mode(policy: Policy) -> str:
+    return "dry-run" if policy.dry_run else "enforce"
 
 
 def _alike(changes: list[Change]) -> list[list[Change]]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from georestrict._core import Tally, parse_network
+from georestrict._core import Tally
 from georestrict.decision import Code, Decision, Reason
 from georestrict.groups import continent_of
 from georestrict.lists import AsnLabel, Label, ListLabel, NetworksLabel
@@ -25,6 +25,7 @@ from georestrict.location import Location, Status
 from georestrict.masks import Index, bits
 from georestrict.networks import ANONYMOUS, Confidence
 from georestrict.policy import Action, Fallback, Policy, Rule, Words
+from georestrict.policy.words import whole_families
 from georestrict.request import Request
 from georestrict.routes import Route, Routes
 from georestrict.subdivisions import spellings
@@ -309,7 +310,7 @@ def _reason(rule: Rule) -> Reason:
         return Reason.CATEGORY
     if _names_countries(rule):
         return Reason.COUNTRY
-    if rule.lists or rule.asns or (rule.networks and not _holds_all(rule.networks)):
+    if rule.lists or rule.asns or (rule.networks and not whole_families(rule.networks)):
         return Reason.NETWORK
     # everywhere, but for what is excepted
     if any(_names_countries(words) for words in rule.unless):
@@ -319,12 +320,6 @@ def _reason(rule: Rule) -> Reason:
 
 def _names_countries(words: Words) -> bool:
     return bool(words.countries or words.subdivisions or words.continents)
-
-
-def _holds_all(networks: tuple[str, ...]) -> bool:
-    """Return whether a family's whole address space is among some networks."""
-    whole = ((4, 0, (1 << 32) - 1), (6, 0, (1 << 128) - 1))
-    return any(parse_network(network) in whole for network in networks)
 
 
 def _code(reason: Reason, rule: Rule | None) -> Code:

@@ -167,6 +167,14 @@ HIDDEN = {
         'networks = ["0.0.0.0/0", "::/0"]',
         'countries = ["CU"]\ncategories = ["tor"]',
     ),
+    "all networks as ranges": (
+        'networks = ["0.0.0.0-255.255.255.255", "::/0"]',
+        'countries = ["CU"]',
+    ),
+    "all networks in parts": (
+        'networks = ["128.0.0.0/1", "0.0.0.0/1", "8000::/1", "::/1"]',
+        'countries = ["CU"]',
+    ),
     "a network hides its part": (
         'networks = ["81.2.69.0/25", "81.2.69.128/25"]',
         'networks = ["81.2.69.64-81.2.69.200"]',
@@ -212,6 +220,10 @@ REACHED = {
         'countries = ["CU"]\nprotocols = ["http"]',
     ),
     "surer before": ('categories = ["vpn:high"]', 'categories = ["vpn:low"]'),
+    "all but one address": (
+        'networks = ["0.0.0.0-255.255.255.254", "::/0"]',
+        'countries = ["CU"]',
+    ),
     "one family": ('networks = ["0.0.0.0/0"]', 'countries = ["CU"]'),
     "a country in another continent": ('continents = ["AF"]', 'countries = ["EG", "DE"]'),
     "another host": (
@@ -758,6 +770,24 @@ def test_a_case_is_judged_from_where_it_says(
     given: dict[str, Any], action: str, rule: str | None
 ) -> None:
     assert outcome(POLICY, **given)[:2] == (action, rule)
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        (["0.0.0.0-255.255.255.255"], "block"),
+        (["0.0.0.0/1", "128.0.0.0/1", "::/0"], "block"),
+        (["::/0"], "allow"),
+        (["0.0.0.0/1"], "allow"),
+    ],
+)
+def test_a_country_is_in_networks_that_hold_every_ipv4_address(
+    networks: list[str], expected: str
+) -> None:
+    rules = [{"name": "a", "action": "block", "networks": networks}]
+    policy = Policy.from_mapping({"default": "allow", "rules": rules})
+    case = Case(country="DE", expect=expected)
+    assert tried(Snapshot(policy, DATA), case).passed
 
 
 def test_everything_that_is_expected_is_compared() -> None:

@@ -15,6 +15,7 @@ from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Fallback, Policy, Rule, Words
 from georestrict.policy.places import line_of
 from georestrict.policy.problems import Problem
+from georestrict.policy.words import whole_families
 from georestrict.snapshot import Snapshot
 from georestrict.sources.networks import NetworkList, parse
 from georestrict.tomlfile import read_bytes
@@ -23,7 +24,6 @@ from georestrict.trial.cases import place_of, request_of, tried
 from georestrict.trial.judge import Asked, Judge, asked_by
 
 _SOME = 6
-_ALL_NETWORKS = {"0.0.0.0/0", "::/0"}
 _WITHOUT_TERRITORIES = ("@eu", "@eea", "@schengen", "@eurozone")
 
 
@@ -145,7 +145,7 @@ class _Networks:
 
     def cover(self, earlier: Words, later: Words) -> bool:
         """Whether what an earlier rule says of lists and networks holds all of a later one's."""
-        if set(earlier.networks) >= _ALL_NETWORKS and later.says_where:
+        if earlier.anywhere and later.says_where:
             earlier_networks: tuple[str, ...] = ()
         else:
             earlier_networks = earlier.networks
@@ -229,7 +229,7 @@ def _separated(policy: Policy, now: datetime) -> _Told:
     everywhere: set[Label] = {
         NetworksLabel(words.networks)
         for words in policy.conditions
-        if set(words.networks) & _ALL_NETWORKS
+        if whole_families(words.networks)
     }
     judge = Judge(policy)
     places = [Location(country=code, status=Status.KNOWN) for code in members]

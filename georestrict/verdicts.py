@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from georestrict._core import Tally, parse_network
+from georestrict._core import Tally
 from georestrict.decision import Code, Decision, Reason
 from georestrict.groups import continent_of
 from georestrict.lists import AsnLabel, Label, ListLabel, NetworksLabel
@@ -24,6 +24,7 @@ from georestrict.location import Location, Status
 from georestrict.masks import Index, bits
 from georestrict.networks import ANONYMOUS, Confidence
 from georestrict.policy import Action, Fallback, Policy, Rule, Words
+from georestrict.policy.words import whole_families
 from georestrict.request import Request
 from georestrict.routes import Route, Routes
 from georestrict.subdivisions import spellings
@@ -128,9 +129,9 @@ class Verdicts:
             action = rule.action_at(now)
             if action is None or not (step.strict or action is Action.BLOCK):
                 continue
-            if not self._sent_by(rule, request, now):
+            if not self.sent_by(rule, request, now):
                 continue
-            if any(self._sent_by(words, request, now) for words in step.exceptions):
+            if any(self.sent_by(words, request, now) for words in step.exceptions):
                 continue
             if action is Action.COUNT:
                 counted = (*counted, rule.name)
@@ -138,7 +139,7 @@ class Verdicts:
             return self._decided(rule, action, program.location, counted)
         return self._without_rule(program.location, counted)
 
-    def _sent_by(self, words: Words, request: Request, now: float) -> bool:
+    def sent_by(self, words: Words, request: Request, now: float) -> bool:
         """Return whether words about who sends a request match."""
         credentials = self._policy.credentials
         if words.credentials and not any(
@@ -280,7 +281,7 @@ def _reason(rule: Rule) -> Reason:
         return Reason.CATEGORY
     if _names_countries(rule):
         return Reason.COUNTRY
-    if rule.lists or rule.asns or (rule.networks and not _holds_all(rule.networks)):
+    if rule.lists or rule.asns or (rule.networks and not whole_families(rule.networks)):
         return Reason.NETWORK
     # everywhere, but for what is excepted
     if any(_names_countries(words) for words in rule.unless):
@@ -290,12 +291,6 @@ def _reason(rule: Rule) -> Reason:
 
 def _names_countries(words: Words) -> bool:
     return bool(words.countries or words.subdivisions or words.continents)
-
-
-def _holds_all(networks: tuple[str, ...]) -> bool:
-    """Return whether a family's whole address space is among some networks."""
-    whole = ((4, 0, (1 << 32) - 1), (6, 0, (1 << 128) - 1))
-    return any(parse_network(network) in whole for network in networks)
 
 
 def _code(reason: Reason, rule: Rule | None) -> Code:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import tomllib
 from datetime import UTC, datetime
 from functools import partial
@@ -166,6 +167,14 @@ HIDDEN = {
         'networks = ["0.0.0.0/0", "::/0"]',
         'countries = ["CU"]\ncategories = ["tor"]',
     ),
+    "all networks as ranges": (
+        'networks = ["0.0.0.0-255.255.255.255", "::/0"]',
+        'countries = ["CU"]',
+    ),
+    "all networks in parts": (
+        'networks = ["128.0.0.0/1", "0.0.0.0/1", "8000::/1", "::/1"]',
+        'countries = ["CU"]',
+    ),
     "a network hides its part": (
         'networks = ["81.2.69.0/25", "81.2.69.128/25"]',
         'networks = ["81.2.69.64-81.2.69.200"]',
@@ -211,6 +220,10 @@ REACHED = {
         'countries = ["CU"]\nprotocols = ["http"]',
     ),
     "surer before": ('categories = ["vpn:high"]', 'categories = ["vpn:low"]'),
+    "all but one address": (
+        'networks = ["0.0.0.0-255.255.255.254", "::/0"]',
+        'countries = ["CU"]',
+    ),
     "one family": ('networks = ["0.0.0.0/0"]', 'countries = ["CU"]'),
     "a country in another continent": ('continents = ["AF"]', 'countries = ["EG", "DE"]'),
     "another host": (
@@ -319,6 +332,38 @@ def test_what_an_owner_has_most_likely_not_meant_is_told(name: str) -> None:
     assert [line for line, _ in found] == [line for line, _ in expected]
     for (_, message), (_, beginning) in zip(found, expected, strict=True):
         assert message.startswith(beginning)
+
+
+def test_a_credential_that_ends_is_a_time_at_which_answers_change() -> None:
+    staff = (
+        f'[credentials.staff]\nheader = "X"\nsha256 = ["{DIGEST}"]\nuntil = 2027-03-01T00:00:00Z\n'
+    )
+    words = 'countries = ["DK"]\nunless = { credentials = ["staff"] }'
+    case = '[[tests]]\ncountry = "DK"\nheaders = { X = "secret" }\nexpect = "allow"\n'
+    first, second = [
+        message for _, message in advised(START + staff + rule("a", "block", words) + case)
+    ]
+    assert first.startswith("rules[1] (a): separates members of the EEA")
+    assert second.startswith(
+        "tests[1].at: is missing, and the answer changes by itself on 2027-03-01"
+    )
+
+
+def test_a_thousand_dated_rules_get_advice_in_seconds() -> None:
+    countries = sorted(GROUPS["@eea"].members)
+    rules = "".join(
+        f'[[rules]]\nname = "r{n}"\nblock_from = 2027-{n % 12 + 1:02}-{n % 28 + 1:02}T{n % 24:02}:{n % 60:02}:00Z\n'
+        f'countries = ["{countries[n % 30]}"]\npaths = ["/v{n % 100}/*"]\n'
+        for n in range(1000)
+    )
+    cases = "".join(
+        f'[[tests]]\ncountry = "DE"\npath = "/v{n}/a"\nexpect = "allow"\n' for n in range(100)
+    )
+    start = time.process_time()
+    found = [message for _, message in advised(START + rules + cases)]
+    assert time.process_time() - start < 5
+    separated = [message for message in found if "separates" in message]
+    assert any("rules[1] (r0): from 2027-01-01T00:00:00Z on, separates" in m for m in separated)
 
 
 @pytest.mark.parametrize(
@@ -727,6 +772,24 @@ def test_a_case_is_judged_from_where_it_says(
     assert outcome(POLICY, **given)[:2] == (action, rule)
 
 
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        (["0.0.0.0-255.255.255.255"], "block"),
+        (["0.0.0.0/1", "128.0.0.0/1", "::/0"], "block"),
+        (["::/0"], "allow"),
+        (["0.0.0.0/1"], "allow"),
+    ],
+)
+def test_a_country_is_in_networks_that_hold_every_ipv4_address(
+    networks: list[str], expected: str
+) -> None:
+    rules = [{"name": "a", "action": "block", "networks": networks}]
+    policy = Policy.from_mapping({"default": "allow", "rules": rules})
+    case = Case(country="DE", expect=expected)
+    assert tried(Snapshot(policy, DATA), case).passed
+
+
 def test_everything_that_is_expected_is_compared() -> None:
     wanted = {"country": "DE", "categories": ["vpn:high"]}
     got: dict[str, Any] = {
@@ -787,7 +850,8 @@ def told(changes: list[Change]) -> list[tuple[str, str, str, str, str, int, int]
 
 
 def changed(old: dict[str, Any], new: dict[str, Any], at: datetime = NOW) -> list[Change]:
-    return differences(Policy.from_mapping(old), Policy.from_mapping(new), DATA, at.timestamp())
+    policies = Policy.from_mapping(old), Policy.from_mapping(new)
+    return differences(*policies, DATA, at.timestamp()).changes
 
 
 def test_a_country_that_is_blocked_now_is_told_with_its_addresses() -> None:
@@ -876,6 +940,77 @@ def test_who_sends_it_is_told_too() -> None:
     ]
 
 
+CUBA = {"name": "a", "action": "block", "countries": ["CU"], "paths": ["/v1/*"]}
+PARTNER = {"partner": {"header": "X-Key", "sha256": [DIGEST]}}
+POSTS: dict[str, Any] = {
+    "name": "posts",
+    "action": "allow",
+    "countries": ["CU"],
+    "methods": ["POST"],
+}
+PARTNERS = {"name": "partners", "action": "allow", "credentials": ["partner"]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked"),
+    [
+        ([CUBA | {"unless": {"methods": ["POST"]}}], "POST /v1/…"),
+        ([CUBA | {"unless": {"credentials": ["partner"]}}], "GET /v1/… with partner"),
+        ([POSTS, CUBA], "POST /v1/…"),
+        ([PARTNERS, CUBA], "GET /v1/… with partner"),
+        ([POSTS | {"methods": ["GET"]}, CUBA], "GET /v1/…"),
+        (
+            [CUBA | {"unless": {"methods": ["POST"], "hosts": ["a.example"]}}],
+            "POST a.example/v1/…",
+        ),
+        (
+            [{"name": "h", "action": "allow", "hosts": ["a.example"]} | PARTNERS | POSTS, CUBA],
+            "POST a.example/v1/… with partner",
+        ),
+    ],
+)
+def test_what_two_rules_or_a_rule_and_its_exception_ask_for_together_is_compared(
+    rules: list[dict[str, Any]], asked: str
+) -> None:
+    old = {"default": "allow", "credentials": PARTNER, "rules": [CUBA]}
+    new = old | {"rules": rules}
+    assert (asked, "CU", "", "block", "allow", 128, 0) in told(changed(old, new))
+    assert {change.asked for change in changed(old, new)} & {"any request"} == set()
+
+
+def test_a_method_that_no_rule_names_is_compared() -> None:
+    old = {"default": "allow", "rules": [{"name": "a", "action": "block", "countries": ["CU"]}]}
+    new = {"default": "allow", "rules": [POSTS | {"methods": ["GET"]}, *old["rules"]]}
+    assert [change.asked for change in changed(old, new)] == ["GET any other path"]
+
+
+def test_what_is_too_much_to_combine_is_said(tmp_path: Path) -> None:
+    words = "".join(
+        rule(f"r{n}", "block", f'countries = ["CU"]\npaths = ["/{n}"]')
+        + rule(
+            f"m{n}", "allow", f'countries = ["EG"]\nmethods = ["M{n}"]\nhosts = ["h{n}.example"]'
+        )
+        for n in range(40)
+    )
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    old.write_text(START + words, encoding="utf-8")
+    new.write_text(START + words, encoding="utf-8")
+    result = run("diff", old, new)
+    assert result.exit_code == 0
+    assert re.fullmatch(
+        r"nothing changes\nnot compared: [\d,]+ more combinations of what rules ask for .*\n",
+        result.output,
+    )
+    assert json.loads(run("diff", "--json", old, new).output)["not_compared"] > 1000
+
+
+def test_pairs_of_senders_beyond_those_that_are_tried_are_counted() -> None:
+    partners = {f"p{n}": {"header": "X-Key", "sha256": [f"{n:064x}"]} for n in range(60)}
+    rules = [{"name": n, "action": "allow", "credentials": [n]} for n in partners]
+    policy = Policy.from_mapping({"default": "block", "credentials": partners, "rules": rules})
+    assert differences(policy, policy, DATA, 0.0) == ([], 60 * 61 // 2 - 1000)
+
+
 def test_the_time_decides_about_dates() -> None:
     new = {
         "default": "allow",
@@ -911,6 +1046,22 @@ def test_what_has_no_country_is_told() -> None:
     }
 
 
+def test_addresses_in_ipv6_networks_smaller_than_a_64_are_counted_and_shown(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    old.write_text('default = "allow"\n', encoding="utf-8")
+    for networks, addresses, subnets, shown in (
+        (["2001:218::1"], 1, 0, "<1"),
+        (["2001:218::/65"], 1 << 63, 0, "<1"),
+        (["2001:218::/65", "2001:218:0:0:8000::/65"], 0, 1, "1"),
+        (["2001:218::/63", "2001:218:1::7"], 1, 2, "2"),
+    ):
+        words = f"networks = {json.dumps(networks)}"
+        new.write_text('default = "allow"\n' + rule("a", "block", words), encoding="utf-8")
+        (told,) = json.loads(run("diff", "--json", old, new).output)["changes"]
+        assert (told["ipv4"], told["ipv6"], told["ipv6_addresses"]) == (0, subnets, addresses)
+        assert run("diff", old, new).output.splitlines()[1].split()[-1] == shown
+
+
 def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_text("81.2.69.0/30\n", encoding="utf-8")
     (tmp_path / "new.txt").write_text("81.2.69.0/29\n", encoding="utf-8")
@@ -932,7 +1083,7 @@ def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 def test_a_difference_is_what_the_engine_says_address_by_address(
     old: Policy, new: Policy, at: datetime
 ) -> None:
-    told = differences(old, new, DATA, at.timestamp())
+    told = differences(old, new, DATA, at.timestamp()).changes
     first, second = Snapshot(old, DATA), Snapshot(new, DATA)
     counted = {"81.2.69.0/24": 0, "89.160.20.0/24": 0}
     for network in counted:
@@ -960,11 +1111,27 @@ def test_diff_prints_a_table_and_counts_the_default_data(tmp_path: Path) -> None
     header, row = result.output.splitlines()
     assert header.split() == ["REQUEST", "FROM", "BEFORE", "AFTER", "IPV4", "IPV6", "/64"]
     assert re.fullmatch(r"any request +KP +allow +block +1,\d\d\d +[\d,]+", row)
-    (told,) = json.loads(run("diff", "--json", old, new).output)
+    (told,) = json.loads(run("diff", "--json", old, new).output)["changes"]
     assert (told["country"], told["before"], told["after"]) == ("KP", "allow", "block")
     assert run("diff", old, old).output == "nothing changes\n"
     new.write_text('default = "block"\n', encoding="utf-8")
     assert re.search(r"any request +2\d\d countries +allow +block", run("diff", old, new).output)
+
+
+def test_diff_tells_first_that_the_mode_changes(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    block = rule("a", "block", 'countries = ["KP"]')
+    old.write_text('default = "allow"\n' + block, encoding="utf-8")
+    new.write_text('default = "allow"\nmode = "dry-run"\n' + block, encoding="utf-8")
+    assert run("diff", old, new).output == (
+        "mode: enforce becomes dry-run: nothing is blocked or warned any more; what would be is "
+        "only told\nnothing else changes\n"
+    )
+    assert run("diff", new, old).output.startswith("mode: dry-run becomes enforce: what was only")
+    mode = json.loads(run("diff", "--json", old, new).output)["mode"]
+    assert mode == {"before": "enforce", "after": "dry-run"}
+    new.write_text('default = "allow"\nmode = "dry-run"\n', encoding="utf-8")
+    assert len(run("diff", old, new).output.splitlines()) == 3
 
 
 def test_diff_of_a_wrong_policy_names_it(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
+from georestrict._core import parse_network
 from georestrict.networks import Category, Confidence
 from georestrict.policy import checks
 
@@ -58,12 +60,26 @@ class Words:
     @property
     def anywhere(self) -> bool:
         """Whether its networks hold every address, of both families."""
-        return {"0.0.0.0/0", "::/0"} <= {*self.networks}
+        return len(whole_families(self.networks)) == len(_LAST)
 
     @property
     def says_anything(self) -> bool:
         """Whether it has a word at all."""
         return any(getattr(self, word) for word in CHECKS)
+
+
+_LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}  # addresses
+
+
+@lru_cache
+def whole_families(networks: tuple[str, ...]) -> frozenset[int]:
+    """Return the families (4, 6) of which some networks hold every address, in whatever parts."""
+    parsed = sorted(parse_network(network) for network in networks)
+    following = dict.fromkeys(_LAST, 0)
+    for version, first, last in parsed:
+        if first <= following[version]:
+            following[version] = max(following[version], last + 1)
+    return frozenset(version for version, last in _LAST.items() if following[version] > last)
 
 
 CHECKS: dict[str, Callable[[Any, str], Any]] = {

@@ -15,15 +15,15 @@ from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Fallback, Policy, Rule, Words
 from georestrict.policy.places import line_of
 from georestrict.policy.problems import Problem
+from georestrict.policy.words import whole_families
 from georestrict.snapshot import Snapshot
 from georestrict.sources.networks import NetworkList, parse
 from georestrict.tomlfile import read_bytes
 from georestrict.tomllines import KeyPath
-from georestrict.trial.cases import tried
+from georestrict.trial.cases import place_of, request_of, tried
 from georestrict.trial.judge import Asked, Judge, asked_by
 
 _SOME = 6
-_ALL_NETWORKS = {"0.0.0.0/0", "::/0"}
 _WITHOUT_TERRITORIES = ("@eu", "@eea", "@schengen", "@eurozone")
 
 
@@ -145,7 +145,7 @@ class _Networks:
 
     def cover(self, earlier: Words, later: Words) -> bool:
         """Whether what an earlier rule says of lists and networks holds all of a later one's."""
-        if set(earlier.networks) >= _ALL_NETWORKS and later.says_where:
+        if earlier.anywhere and later.says_where:
             earlier_networks: tuple[str, ...] = ()
         else:
             earlier_networks = earlier.networks
@@ -229,47 +229,41 @@ def _separated(policy: Policy, now: datetime) -> _Told:
     everywhere: set[Label] = {
         NetworksLabel(words.networks)
         for words in policy.conditions
-        if set(words.networks) & _ALL_NETWORKS
+        if whole_families(words.networks)
     }
+    judge = Judge(policy)
+    places = [Location(country=code, status=Status.KNOWN) for code in members]
+    matching = [judge.matching(place, frozenset(everywhere)) for place in places]
+    several = dict(zip(matching, places, strict=True))  # members that the policy tells apart
+    found: list[tuple[datetime, int, Asked]] = []
+    kinds = dict.fromkeys([Asked(), *asked_by(policy)])
+    for number, asked in enumerate(kinds if len(several) > 1 else ()):
+        dates = {date for one, place in several.items() for date in judge.dates(one, place, asked)}
+        found += [(at, number, asked) for at in (now, *dates) if at >= now]
     told: set[str] = set()
-    for at in _moments(policy, now):
-        judge = Judge(policy, at.timestamp())
-        for asked in dict.fromkeys([Asked(), *asked_by(policy)]):
-            decisions = {
-                code: judge.decide(
-                    Location(country=code, status=Status.KNOWN), frozenset(everywhere), asked
-                )
-                for code in members
-            }
-            refused = [code for code in members if decisions[code].decided is not Action.ALLOW]
-            if not refused or len(refused) == len(members):
-                continue
-            names = list(dict.fromkeys(decisions[code].rule for code in refused))
-            by = names[0] if names[0] is not None else "default"
-            if by in told:
-                continue
-            told.add(by)
-            rules = [rule.name for rule in policy.rules]
-            place: KeyPath = ("default",) if names[0] is None else ("rules", rules.index(names[0]))
-            when = "" if at == now else f"from {_shown(at)} on, "
-            yield (
-                place,
-                f"{_key(place, by)}: {when}separates members of the EEA from one another: "
-                f"{decisions[refused[0]].decided} for {_some(refused)}, not for "
-                f"{_some([code for code in members if code not in refused])}; Regulation (EU) "
-                "2018/302 forbids that unless a law or a licence demands it",
-            )
-
-
-def _moments(policy: Policy, now: datetime) -> list[datetime]:
-    """Return now, and every later time at which a rule or a credential changes."""
-    dates = {
-        date
-        for rule in policy.rules
-        for date in (rule.warn_from, rule.block_from, rule.until)
-        if date is not None
-    } | {shown.until for shown in policy.credentials.values() if shown.until is not None}
-    return [now, *sorted(date for date in dates if date > now)]
+    for at, _, asked in sorted(found):
+        said = {
+            one: judge.decide(one, place, asked, at.timestamp()) for one, place in several.items()
+        }
+        decisions = {code: said[one] for code, one in zip(members, matching, strict=True)}
+        refused = [code for code in members if decisions[code].decided is not Action.ALLOW]
+        if not refused or len(refused) == len(members):
+            continue
+        names = list(dict.fromkeys(decisions[code].rule for code in refused))
+        by = names[0] if names[0] is not None else "default"
+        if by in told:
+            continue
+        told.add(by)
+        rules = [rule.name for rule in policy.rules]
+        key: KeyPath = ("default",) if names[0] is None else ("rules", rules.index(names[0]))
+        when = "" if at == now else f"from {_shown(at)} on, "
+        yield (
+            key,
+            f"{_key(key, by)}: {when}separates members of the EEA from one another: "
+            f"{decisions[refused[0]].decided} for {_some(refused)}, not for "
+            f"{_some([code for code in members if code not in refused])}; Regulation (EU) "
+            "2018/302 forbids that unless a law or a licence demands it",
+        )
 
 
 def _key(place: KeyPath, name: str) -> str:
@@ -310,10 +304,14 @@ def _unused(policy: Policy) -> _Told:
 
 def _undated(snapshot: Snapshot, now: datetime) -> _Told:
     """Tell of tests without a time whose answer changes by itself."""
-    moments = _moments(snapshot.policy, now)
+    judge = Judge(snapshot.policy)
     for number, case in enumerate(snapshot.policy.tests):
         if case.at is not None:
             continue
+        location, labels = place_of(snapshot, case)
+        request = request_of(case, snapshot.policy)
+        dates = judge.dates(judge.matching(location, labels), location, request)
+        moments = [now, *sorted(date for date in dates if date > now)]
         said = [tried(snapshot, replace(case, at=at)).decision for at in moments]
         for at, decision in zip(moments, said, strict=True):
             if (decision.decided, decision.rule) != (said[0].decided, said[0].rule):

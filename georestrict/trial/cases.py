@@ -10,13 +10,11 @@ from georestrict.lists import AsnLabel, Label, ListLabel, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Credential, Policy
 from georestrict.policy.cases import Case
+from georestrict.policy.words import whole_families
 from georestrict.request import Request
 from georestrict.response.block import blocked, form_of
 from georestrict.response.caller import HEADERS, Caller
 from georestrict.snapshot import Snapshot
-
-# An address of which only the country is known is supposed to be an IPv4 address.
-_EVERYWHERE = "0.0.0.0/0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,8 @@ def tried(snapshot: Snapshot, case: Case) -> Trial:
 def place_of(snapshot: Snapshot, case: Case) -> tuple[Location, frozenset[Label]]:
     """Return where a case's request comes from, and the lists and networks that hold it.
 
-    Without an address it is in no network, except in those that hold every IPv4 address.
+    Without an address it is in no network, except in those that hold every IPv4 address: it is
+    supposed to be one.
     """
     if case.address is not None:
         return snapshot.place(case.address)
@@ -84,7 +83,7 @@ def place_of(snapshot: Snapshot, case: Case) -> tuple[Location, frozenset[Label]
     if case.asn is not None:
         labels.add(AsnLabel(case.asn))
     for words in snapshot.policy.conditions:
-        if _EVERYWHERE in words.networks:
+        if 4 in whole_families(words.networks):
             labels.add(NetworksLabel(words.networks))
     return location, frozenset(labels)
 

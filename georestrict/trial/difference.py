@@ -17,9 +17,10 @@ from georestrict.database import Database
 from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
-from georestrict.trial.judge import Asked, Judge, asked_by
+from georestrict.trial.judge import Asked, Judge, kinds_of
 
-_SPACE = {4: 1 << 32, 6: 1 << 64}  # addresses, and /64s
+_SPACE = {4: 1 << 32, 6: 1 << 128}  # addresses
+_SUBNET = 1 << 64  # addresses in a /64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Change:
     """Addresses for which a request gets another action.
 
     ``part`` names what distinguishes them, where not all of the country's addresses change.
-    ``ipv6`` counts /64 networks.
+    ``ipv6`` counts whole /64 networks, and ``ipv6_addresses`` those beside them, in smaller ones.
     """
 
     asked: str
@@ -37,9 +38,17 @@ class Change:
     after: Action
     ipv4: int
     ipv6: int
+    ipv6_addresses: int = 0
 
 
-def differences(old: Policy, new: Policy, database: Database, at: float) -> list[Change]:
+class Differences(NamedTuple):
+    """What changes, and how many combinations of what rules ask were not compared."""
+
+    changes: list[Change]
+    left: int
+
+
+def differences(old: Policy, new: Policy, database: Database, at: float) -> Differences:
     """Return what changes, at a time in seconds since the epoch.
 
     IPv6 addresses that carry an IPv4 address are left out: they are judged as that one.
@@ -50,16 +59,17 @@ def differences(old: Policy, new: Policy, database: Database, at: float) -> list
     for policy in (old, new):
         check_coverage(policy, database)
     classes = _measured(old, new, database)
-    requests = list(dict.fromkeys([Asked(), *asked_by(old), *asked_by(new)]))
-    judges = Judge(old, at), Judge(new, at)
+    judges = Judge(old), Judge(new)
+    requests, left = kinds_of((old, new), judges)
+    alike = _alike(classes, judges)
     told: list[Change] = []
     for asked in requests:
-        told += _changes(asked, classes, judges)
+        told += _changes(asked, classes, alike, judges, at)
     told = _joined(told, len(requests))
     before, after = (policy.fallback[Fallback.NO_DATA] for policy in (old, new))
     if before is not after:
         told.append(_nowhere("any request", "no_data", before, after))
-    return told
+    return Differences(told, left)
 
 
 class _Class(NamedTuple):
@@ -67,7 +77,7 @@ class _Class(NamedTuple):
     labels: tuple[frozenset[Label], frozenset[Label]]  #: those of the old policy, and the new
     parts: tuple[str, ...]
     ipv4: int
-    ipv6: int
+    ipv6: int  #: addresses
 
 
 def _measured(old: Policy, new: Policy, database: Database) -> list[_Class]:
@@ -141,31 +151,62 @@ def _parts(location: Location, labels: frozenset[Label]) -> tuple[str, ...]:
 
 
 def _sizes(painted: Lists, version: int) -> Counter[int]:
-    """Return how many addresses, or /64 networks, each class has."""
+    """Return how many addresses each class has."""
     runs = painted.table.runs(version)
-    starts = [high >> 32 for high in runs.high] if version == 4 else list(runs.high)
+    starts = [
+        high >> 32 if version == 4 else high << 64 | low
+        for high, low in zip(runs.high, runs.low, strict=True)
+    ]
     sizes: Counter[int] = Counter()
     for (first, end), value in zip(pairwise([*starts, _SPACE[version]]), runs.value, strict=True):
         sizes[value] += end - first
     return sizes
 
 
-def _changes(asked: Asked, classes: Sequence[_Class], judges: tuple[Judge, Judge]) -> list[Change]:
-    """Return what changes for one kind of request."""
-    by_place: dict[str, dict[tuple[Action, Action], list[_Class]]] = {}
-    for each in classes:
-        before, after = (
-            judge.decide(each.location, labels, asked).decided
-            for judge, labels in zip(judges, each.labels, strict=True)
+_Alike = tuple[int, int, Status]  # what both policies' conditions match, and where that is
+
+
+def _alike(classes: Sequence[_Class], judges: tuple[Judge, Judge]) -> list[_Alike]:
+    """Return for each class what decides about it: those that have it in common are judged once."""
+    return [
+        (
+            judges[0].matching(each.location, each.labels[0]),
+            judges[1].matching(each.location, each.labels[1]),
+            each.location.status,
         )
+        for each in classes
+    ]
+
+
+def _changes(
+    asked: Asked,
+    classes: Sequence[_Class],
+    alike: Sequence[_Alike],
+    judges: tuple[Judge, Judge],
+    at: float,
+) -> list[Change]:
+    """Return what changes for one kind of request."""
+    said: dict[_Alike, tuple[Action, Action]] = {}
+    for before_matches, after_matches, status in dict.fromkeys(alike):
+        # its country does not matter beyond what matches
+        location = Location(status=status)
+        said[before_matches, after_matches, status] = (
+            judges[0].decide(before_matches, location, asked, at).decided,
+            judges[1].decide(after_matches, location, asked, at).decided,
+        )
+    if all(before is after for before, after in said.values()):
+        return []
+    by_place: dict[str, dict[tuple[Action, Action], list[_Class]]] = {}
+    for each, key in zip(classes, alike, strict=True):
         place = by_place.setdefault(each.location.country or str(each.location.status), {})
-        place.setdefault((before, after), []).append(each)
+        place.setdefault(said[key], []).append(each)
     return [
         replace(
             _nowhere(str(asked), place, before, after),
             part=part,
             ipv4=sum(each.ipv4 for each in same),
-            ipv6=sum(each.ipv6 for each in same),
+            ipv6=sum(each.ipv6 for each in same) // _SUBNET,
+            ipv6_addresses=sum(each.ipv6 for each in same) % _SUBNET,
         )
         for place, kinds in by_place.items()
         for (before, after), changed in kinds.items()

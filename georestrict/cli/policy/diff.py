@@ -15,6 +15,10 @@ from georestrict.database import Database
 from georestrict.policy import Policy
 from georestrict.trial.difference import Change, differences
 
+_MEANS = {
+    "dry-run": "nothing is blocked or warned any more; what would be is only told",
+    "enforce": "what was only told is done from now on",
+}
 _MOST = 20  # countries that are told one by one
 
 
@@ -27,17 +31,39 @@ _MOST = 20  # countries that are told one by one
 def diff(old: str, new: str, at: datetime | None, database: str | None, as_json: bool) -> None:
     """Print which countries, networks and requests get another action from NEW than from OLD.
 
-    Addresses are counted in the data: IPv4 addresses, and IPv6 networks of 64 bits.
+    A dry run is compared by what it would do; that the mode changes is told first.
+
+    Addresses are counted in the data: IPv4 addresses, and IPv6 networks of 64 bits; "<1"
+    is a smaller one.
     """
     now = time.time() if at is None else at.timestamp()
-    changes = differences(Policy.load(old), Policy.load(new), Database.open(database), now)
+    before, after = Policy.load(old), Policy.load(new)
+    changes, left = differences(before, after, Database.open(database), now)
+    modes = _mode(before), _mode(after)
     if as_json:
-        click.echo(json.dumps([asdict(change) for change in changes], ensure_ascii=False, indent=1))
-    elif not changes:
-        click.echo("nothing changes")
+        told = {
+            "mode": {"before": modes[0], "after": modes[1]},
+            "changes": [asdict(change) for change in changes],
+            "not_compared": left,
+        }
+        click.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        return
+    if modes[0] != modes[1]:
+        click.echo(f"mode: {modes[0]} becomes {modes[1]}: {_MEANS[modes[1]]}")
+    if not changes:
+        click.echo("nothing changes" if modes[0] == modes[1] else "nothing else changes")
     else:
         header = ("REQUEST", "FROM", "BEFORE", "AFTER", "IPV4", "IPV6 /64")
         print_table(header, [row for same in _alike(changes) for row in _rows(same)])
+    if left:
+        click.echo(
+            f"not compared: {left:,} more combinations of what rules ask for (path, method, host, "
+            "protocol, sender); there are too many to try"
+        )
+
+
+def _mode(policy: Policy) -> str:
+    return "dry-run" if policy.dry_run else "enforce"
 
 
 def _alike(changes: list[Change]) -> list[list[Change]]:
@@ -51,18 +77,22 @@ def _alike(changes: list[Change]) -> list[list[Change]]:
 def _rows(changes: list[Change]) -> list[tuple[str, ...]]:
     if len(changes) > _MOST:
         countries = {change.country for change in changes}
-        ipv4, ipv6 = sum(each.ipv4 for each in changes), sum(each.ipv6 for each in changes)
-        return [_row(changes[0], f"{len(countries)} countries", ipv4, ipv6)]
+        return [_row(changes, f"{len(countries)} countries")]
     return [
-        _row(
-            change,
-            f"{change.country} ({change.part})" if change.part else change.country,
-            change.ipv4,
-            change.ipv6,
-        )
+        _row([change], f"{change.country} ({change.part})" if change.part else change.country)
         for change in changes
     ]
 
 
-def _row(change: Change, where: str, ipv4: int, ipv6: int) -> tuple[str, ...]:
-    return change.asked, where, change.before, change.after, f"{ipv4:,}", f"{ipv6:,}"
+def _row(changes: list[Change], where: str) -> tuple[str, ...]:
+    change = changes[0]
+    ipv4 = sum(each.ipv4 for each in changes)
+    return change.asked, where, change.before, change.after, f"{ipv4:,}", _subnets(changes)
+
+
+def _subnets(changes: list[Change]) -> str:
+    """Return how many /64 networks that is, to the nearest; smaller ones count by their size."""
+    addresses = sum(change.ipv6 << 64 | change.ipv6_addresses for change in changes)
+    if 0 < addresses < 1 << 64:
+        return "<1"
+    return f"{addresses + (1 << 63) >> 64:,}"

@@ -81,6 +81,7 @@ class Routes:
         path = request.path
         if (
             self.by_host
+            or request.other_paths
             or len(path) > _LONGEST_KEPT
             or not path.isascii()
             or path.encode() != request.raw_path
@@ -92,8 +93,7 @@ class Routes:
 
     def _match(self, request: Request) -> Route:
         strict, broad = (
-            self._paths.of(self._names[at] for at in bits(mask))
-            for mask in self._matches(request.path, request.raw_path)
+            self._paths.of(self._names[at] for at in bits(mask)) for mask in self._matches(request)
         )
         if self.by_method:
             protocols = self._protocols.of((request.protocol,))
@@ -112,7 +112,13 @@ class Routes:
         self._routes[number] = route = Route(number, strict, broad)
         return self._numbers.setdefault((strict, broad), route)
 
-    def _matches(self, path: str, raw_path: bytes | None) -> tuple[int, int]:
+    def _matches(self, request: Request) -> tuple[int, int]:
+        strict, broad = self._matches_path(request.path, request.raw_path)
+        for path in request.other_paths:
+            broad |= self._matches_path(path, None)[1]
+        return 0 if request.disputed else strict, broad
+
+    def _matches_path(self, path: str, raw_path: bytes | None) -> tuple[int, int]:
         strict, broad = self._patterns.match(path, raw_path)
         if self._in_any_case is not None:
             broad |= self._in_any_case.match(path, raw_path)[1]

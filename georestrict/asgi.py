@@ -282,14 +282,14 @@ def _from_root(path: str) -> str:
 
 def _caller(scope: Scope) -> Caller:
     """Read what a refusal depends on; nothing where the server's scope is malformed."""
-    found: dict[str, str] = {}
+    lines: dict[str, list[bytes]] = {}
     try:
         for name, value in scope.get("headers") or ():
             if len(name) in _LENGTHS:
                 field = _ASKED.get(name.lower())
                 if field is not None:
-                    text = value.decode("latin-1")
-                    found[field] = f"{found[field]},{text}" if field in found else text
+                    lines.setdefault(field, []).append(value)
+        found = {field: b",".join(values).decode("latin-1") for field, values in lines.items()}
         path, root = str(scope["path"]), str(scope.get("root_path") or "")
         paths = (path, root + path) if root else (path,)
         return Caller(str(scope.get("method", "GET")), paths, **found)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 from georestrict.policy import Credential
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+#: More hosts than anybody has a reason to name in one request are not told apart.
+MOST_HOSTS = 8
 
 
 class Request:
@@ -63,10 +67,14 @@ class Request:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts that the request says it is for, without ports: one, unless it is malformed."""
+        """The hosts that the request says it is for, without ports: one, unless it is malformed.
+
+        Where there are more than ``MOST_HOSTS``, the others are left out.
+        """
         if self.host is not None:
             return (normalised_host(self.host),) if self.host else ()
-        values = (value for key, value in self.headers if key.lower() == b"host")
+        lines = dict.fromkeys(value for key, value in self.headers if key.lower() == b"host")
+        values = islice(lines, MOST_HOSTS + 1)
         return tuple(dict.fromkeys(normalised_host(value.decode("latin-1")) for value in values))
 
     def says(self, attribute: str, values: frozenset[str]) -> bool:

@@ -627,6 +627,14 @@ def test_f6_a_redirect_goes_to_the_configured_url_only(status: int | None) -> No
             False,
         ),
         (Caller(paths=("/moved away",), host="[::1"), False),
+        (
+            Caller(paths=("/moved away",), host="a", forwarded_host="help.example.com" + ",a" * 7),
+            False,
+        ),
+        (  # nobody is behind that many proxies
+            Caller(paths=("/moved away",), host="a", forwarded_host="help.example.com" + ",a" * 8),
+            True,
+        ),
         (Caller(paths=("/moved away", "/mount/moved away"), host="help.example.com"), False),
         (Caller(paths=("/",), host="help.example.com"), True),
     ],

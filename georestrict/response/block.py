@@ -23,6 +23,7 @@ from georestrict.response.wording import Wording
 _RETRY_AFTER_SECONDS = 300
 _ID_BYTES = 8
 _ID_MARK = "0" * (2 * _ID_BYTES)  # as long as an id, and split there
+_MOST_HOSTS, _MOST_OF_HOSTS = 8, 1024  # entries, characters; the last were added by proxies
 _NOBODY = Caller()
 _NO_ORIGINS: frozenset[str] = frozenset()
 # The policy did not refuse these: something went wrong. They are not sent elsewhere, and nobody's
@@ -220,7 +221,8 @@ def _leads_to(form: ResponseForm, caller: Caller) -> bool:
     path = _without_slash(unquote(target.path))
     if path not in map(_without_slash, caller.paths):
         return False
-    named = [_host(host) for host in (caller.host, *caller.forwarded_host.split(",")) if host]
+    hosts = caller.forwarded_host[-_MOST_OF_HOSTS:].rsplit(",", _MOST_HOSTS)[-_MOST_HOSTS:]
+    named = [_host(host) for host in (caller.host[:_MOST_OF_HOSTS], *hosts) if host]
     return not named or any(host in (target.hostname, None) for host in named)
 
 

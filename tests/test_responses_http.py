@@ -389,7 +389,9 @@ def test_a_grpc_status_comes_in_trailers_where_the_server_has_them(tiny: Databas
     scope = scope_of(ASKED["gRPC"])
     start, body = run_asgi(guarded, scope)
     assert dict(start["headers"])[b"grpc-status"] == b"7"
-    with_trailers = scope | {"extensions": {"http.response.trailers": {}}}
+    extended = scope | {"extensions": {"http.response.trailers": {}}}
+    assert run_asgi(guarded, extended) == [start, body]  # the client did not ask for any
+    with_trailers = extended | {"headers": [*scope["headers"], (b"te", b"trailers")]}
     *first, trailers = run_asgi(guarded, with_trailers)
     assert first == [
         {**start, "headers": start["headers"][:-2], "trailers": True},

@@ -63,7 +63,7 @@ def blocked(
     )
     answer = grpc.answered_in(caller.method, caller.content_type)
     if answer is not None:
-        return _for_grpc(asked, answer)
+        return _for_grpc(asked, answer, grpc.takes_trailers(answer, caller.te))
     if form.type is ResponseType.REDIRECT and code not in _TECHNICAL:
         if _leads_to(form, caller):
             asked = asked._replace(vary=(*asked.vary, "X-Forwarded-Host"))
@@ -164,11 +164,11 @@ def _rendered(asked: _Asked) -> _Rendered:
 
 
 @lru_cache(maxsize=4096)
-def _for_grpc(asked: _Asked, content_type: str) -> Response:
+def _for_grpc(asked: _Asked, content_type: str, with_trailers: bool) -> Response:
     unavailable = asked.status == HTTPStatus.SERVICE_UNAVAILABLE
     code = grpc.UNAVAILABLE if unavailable else grpc.PERMISSION_DENIED
     wording = asked.wording
-    message = wording.about("message").filled(wording.country)
+    told = grpc.trailers(code, wording.about("message").filled(wording.country))
     asked = asked._replace(vary=asked.vary[1:])  # it is the answer to any Accept
     return Response(
         status=HTTPStatus.OK,  # of the transport; the refusal is in grpc-status
@@ -176,9 +176,10 @@ def _for_grpc(asked: _Asked, content_type: str) -> Response:
             ("content-type", content_type),
             ("content-length", "0"),
             *_common(asked),
+            *(() if with_trailers else told),
         ),
         body=b"",
-        trailers=grpc.trailers(code, message),
+        trailers=told if with_trailers else (),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from inspect import isawaitable
 from typing import Any
+from urllib.parse import urlsplit
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
@@ -203,13 +204,13 @@ def _request(scope: Scope) -> Received:
     headers = scope.get("headers") or ()  # ASGI: optional
     if not isinstance(headers, list | tuple):  # an iterator would be used up
         headers = scope["headers"] = [*headers]
-    path, raw_path = _paths(scope)
     kind = scope["type"]
     method = scope.get("method", "GET") if kind == "http" else "GET"  # RFC 6455 §4.1
-    rewritten = _is_rewritten(scope.get("client"))
-    return Received(
-        _peer(scope), rewritten, headers, Request(path, raw_path, method, kind, headers)
-    )
+    path, raw_path, root = scope["path"], scope.get("raw_path"), scope.get("root_path", "")
+    request = Request(path, raw_path, method, kind, headers)
+    if root or not path.startswith("/"):
+        _find_paths(request, root)
+    return Received(_peer(scope), _is_rewritten(scope.get("client")), headers, request)
 
 
 def _is_rewritten(client: Any) -> bool:
@@ -241,29 +242,54 @@ def _peer(scope: Scope) -> str | None:
     return None
 
 
-def _paths(scope: Scope) -> tuple[str, bytes | None]:
-    """The path that the app routes on, without the mount's, and the same as it was sent."""
-    path, raw_path, root = scope["path"], scope.get("raw_path"), scope.get("root_path", "")
-    if not root:
-        return path, raw_path
+def _find_paths(request: Request, root: str) -> None:
+    """Find what apps route on: the path below the mount, if the server has the mount in it.
+
+    Frameworks do not agree on how to tell, so it is guarded as all that one of them may take it
+    for, and exempt only if all take it for the same.
+    """
+    sent = [request.path, *_within_url(request.path)]
+    readings = [below for path in sent for below in _below(path, root)] if root else sent
+    request.disputed = len({*readings}) > 1
+    request.path = readings[0]
+    request.other_paths = tuple({*readings, *sent} - {request.path})
     raw_root = root.encode("utf-8", "surrogateescape")
-    if raw_path is not None and raw_path.startswith(raw_root + b"/"):
-        raw_path = raw_path[len(raw_root) :]
-    if path == root:
-        return "/", raw_path
-    return (path[len(root) :] if path.startswith(root + "/") else path), raw_path
+    if request.raw_path is not None and request.raw_path.startswith(raw_root + b"/"):
+        request.raw_path = request.raw_path[len(raw_root) :]
+
+
+def _within_url(path: str) -> tuple[str, ...]:
+    """The path within a request target that is a whole URL, which Quart routes on."""
+    if path.startswith("/"):
+        return ()
+    try:
+        return (urlsplit(path).path,)
+    except ValueError:
+        return ()
+
+
+def _below(path: str, root: str) -> Iterator[str]:
+    """What Starlette, Quart and Django, and Litestar take for the path below a mount."""
+    at_boundary = path == root or path.startswith(root + "/")
+    yield _from_root(path[len(root) :] if at_boundary else path)
+    yield _from_root(path.removeprefix(root))
+    yield _from_root(path.split(root, 1)[-1])
+
+
+def _from_root(path: str) -> str:
+    return path if path.startswith("/") else "/" + path
 
 
 def _caller(scope: Scope) -> Caller:
     """Read what a refusal depends on; nothing where the server's scope is malformed."""
-    found: dict[str, str] = {}
+    lines: dict[str, list[bytes]] = {}
     try:
         for name, value in scope.get("headers") or ():
             if len(name) in _LENGTHS:
                 field = _ASKED.get(name.lower())
                 if field is not None:
-                    text = value.decode("latin-1")
-                    found[field] = f"{found[field]},{text}" if field in found else text
+                    lines.setdefault(field, []).append(value)
+        found = {field: b",".join(values).decode("latin-1") for field, values in lines.items()}
         path, root = str(scope["path"]), str(scope.get("root_path") or "")
         paths = (path, root + path) if root else (path,)
         return Caller(str(scope.get("method", "GET")), paths, **found)

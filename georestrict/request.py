@@ -6,28 +6,35 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
+from itertools import islice
 
 from georestrict.policy import Credential
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+#: More hosts than anybody has a reason to name in one request are not told apart.
+MOST_HOSTS = 8
 
 
 class Request:
     """What is asked of a request. What costs something is found when a rule asks, and once.
 
     ``path`` is what the app sees, percent-decoded; ``raw_path`` the same as it was sent, where the
-    server tells. ``host`` is None where the headers say it. ``attributes`` is called when a rule
-    asks what the app knows of the request. ``at`` is the time to judge by, in seconds since the
-    epoch, instead of now.
+    server tells. ``other_paths`` are what other apps would take it for, and guarded as well; where
+    apps do not agree on what they route on, it is ``disputed``, and exempt as nothing. ``host`` is
+    None where the headers say it. ``attributes`` is called when a rule asks what the app knows of
+    the request. ``at`` is the time to judge by, in seconds since the epoch, instead of now.
     """
 
     __slots__ = (
         "_attributes",
         "_digests",
         "at",
+        "disputed",
         "headers",
         "host",
         "method",
+        "other_paths",
         "path",
         "protocol",
         "raw_path",
@@ -44,9 +51,12 @@ class Request:
         host: str | None = None,
         attributes: Callable[[], Mapping[str, str] | None] | None = None,
         at: float | None = None,
+        other_paths: tuple[str, ...] = (),
+        disputed: bool = False,
     ) -> None:
         self.path, self.raw_path, self.method, self.protocol = path, raw_path, method, protocol
         self.headers, self.host, self.tell, self.at = headers, host, attributes, at
+        self.other_paths, self.disputed = other_paths, disputed
         self._attributes: Mapping[str, str] | None = None
         self._digests: dict[str, str] | None = None
 
@@ -58,10 +68,14 @@ class Request:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts that the request says it is for, without ports: one, unless it is malformed."""
+        """The hosts that the request says it is for, without ports: one, unless it is malformed.
+
+        Where there are more than ``MOST_HOSTS``, the others are left out.
+        """
         if self.host is not None:
             return (normalised_host(self.host),) if self.host else ()
-        values = (value for key, value in self.headers if key.lower() == b"host")
+        lines = dict.fromkeys(value for key, value in self.headers if key.lower() == b"host")
+        values = islice(lines, MOST_HOSTS + 1)
         return tuple(dict.fromkeys(normalised_host(value.decode("latin-1")) for value in values))
 
     def says(self, attribute: str, values: frozenset[str]) -> bool:

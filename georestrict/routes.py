@@ -14,11 +14,12 @@ from georestrict._core import WEBSOCKET
 from georestrict.masks import Index, bits
 from georestrict.paths import PathPatterns
 from georestrict.policy import Words
-from georestrict.request import Request
+from georestrict.request import MOST_HOSTS, Request
 
 _MOST_ROUTES = 1024
 _MOST_KEPT = 1024  # paths whose route is kept, for each method
 _LONGEST_KEPT = 128  # characters
+_LONGEST_NAME = 255  # of a domain, RFC 1035 §2.3.4
 #: RFC 9110 §9 and RFC 5789. Others are whatever a client makes up, so nothing is kept for them.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -81,6 +82,7 @@ class Routes:
         path = request.path
         if (
             self.by_host
+            or request.other_paths
             or len(path) > _LONGEST_KEPT
             or not path.isascii()
             or path.encode() != request.raw_path
@@ -92,8 +94,7 @@ class Routes:
 
     def _match(self, request: Request) -> Route:
         strict, broad = (
-            self._paths.of(self._names[at] for at in bits(mask))
-            for mask in self._matches(request.path, request.raw_path)
+            self._paths.of(self._names[at] for at in bits(mask)) for mask in self._matches(request)
         )
         if self.by_method:
             protocols = self._protocols.of((request.protocol,))
@@ -102,7 +103,11 @@ class Routes:
         if self.by_host:
             hosts = request.hosts
             strict &= self._hosts.of(_spelled(hosts[0]) if len(hosts) == 1 else ())
-            broad &= self._hosts.of(name for host in hosts for name in _spelled(host))
+            broad &= self._hosts.of(
+                (name for host in hosts for name in _spelled(host))
+                if len(hosts) <= MOST_HOSTS
+                else self._hosts.values
+            )
         known = self._numbers.get((strict, broad))
         if known is not None:
             return known
@@ -112,7 +117,13 @@ class Routes:
         self._routes[number] = route = Route(number, strict, broad)
         return self._numbers.setdefault((strict, broad), route)
 
-    def _matches(self, path: str, raw_path: bytes | None) -> tuple[int, int]:
+    def _matches(self, request: Request) -> tuple[int, int]:
+        strict, broad = self._matches_path(request.path, request.raw_path)
+        for path in request.other_paths:
+            broad |= self._matches_path(path, None)[1]
+        return 0 if request.disputed else strict, broad
+
+    def _matches_path(self, path: str, raw_path: bytes | None) -> tuple[int, int]:
         strict, broad = self._patterns.match(path, raw_path)
         if self._in_any_case is not None:
             broad |= self._in_any_case.match(path, raw_path)[1]
@@ -120,9 +131,12 @@ class Routes:
 
 
 def _spelled(host: str) -> Iterator[str]:
-    """Yield the patterns that match a host: itself, and ``*.`` before every domain above it."""
+    """Yield the patterns that match a host: itself, and ``*.`` before every domain above it.
+
+    Domains too long for a name are in no pattern.
+    """
     yield host
-    at = host.find(".")
+    at = host.find(".", max(0, len(host) - _LONGEST_NAME))
     while at >= 0:
         yield f"*{host[at:]}"
         at = host.find(".", at + 1)

@@ -6,12 +6,19 @@ it for an ASGI 3 app all the same.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from georestrict import Database
+from georestrict.asgi import GeoRestrictMiddleware
 from tests.test_servers import ASGI_APP, serving
+from tests.web import Recorder, Request, scope_of
 
 SERVERS = {
     "uvicorn, auto": ["uvicorn", "app:app", "--no-proxy-headers", "--port"],
@@ -125,3 +132,115 @@ def test_a_framework_takes_the_middleware(tmp_path: Path, app: str) -> None:
         tmp_path, GUARD + app, ["uvicorn", "app:app", "--no-proxy-headers", "--port"]
     ) as url:
         serves_warns_and_blocks(url)
+
+
+CN = "175.16.199.1"  # in the data of the tests
+GUARDED: dict[str, Any] = {
+    "default": "allow",
+    "rules": [{"name": "a", "action": "block", "countries": ["CN"], "paths": ["/admin/*"]}],
+}
+EXEMPT: dict[str, Any] = {
+    "default": "block",
+    "rules": [{"name": "p", "action": "allow", "paths": ["/public/*"]}],
+}
+
+
+def quart_app() -> Any:
+    from quart import Quart
+
+    app = Quart("mounted")
+    for path in ("/admin/x", "/public/x"):
+
+        @app.get(path, endpoint=path)
+        async def below(path: str = path) -> str:
+            return path
+
+    return app
+
+
+def litestar_app() -> Any:
+    from litestar import Litestar, get
+
+    @get("/admin/x")
+    async def admin() -> str:
+        return "/admin/x"
+
+    @get("/public/x")
+    async def public() -> str:
+        return "/public/x"
+
+    return Litestar([admin, public])
+
+
+def starlette_app() -> Any:
+    from starlette.applications import Starlette
+    from starlette.requests import Request as StarletteRequest
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    async def below(request: StarletteRequest) -> PlainTextResponse:
+        return PlainTextResponse(f"/{request.path_params['first']}/x")
+
+    return Starlette(routes=[Route("/{first}/x", below)])
+
+
+# Paths under the mount /api, each of which some framework takes for /admin/x.
+TAKEN_FOR_ADMIN = (
+    "/api/admin/x",
+    "/admin/x",
+    "/apiadmin/x",
+    "//api/admin/x",
+    "/api//admin/x",
+    "/x/api/admin/x",
+    "/xapi/admin/x",
+    "/public/api/admin/x",
+    "http://h/api/admin/x",
+    "http://h/admin/x",
+    "h:/api/admin/x",
+)
+
+
+def served(app: Any, database: Database, path: str, root: str, **policy: Any) -> bytes:
+    """What a client in CN gets to see of an app; empty if nothing."""
+    guarded = GeoRestrictMiddleware(app, policy=policy, database=database)
+    scope = scope_of(Request(peer=CN, headers=(("host", "h"),)), root_path=root)
+    waiting = iter([{"type": "http.request", "body": b"", "more_body": False}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(waiting, None) or await asyncio.Event().wait()  # the client stays
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(guarded(scope | {"path": path, "raw_path": path.encode()}, receive, send))
+    return b"".join(message.get("body", b"") for message in sent if sent[0]["status"] == 200)
+
+
+@pytest.mark.parametrize("make", [quart_app, litestar_app, starlette_app])
+def test_however_a_framework_reads_a_path_under_a_mount_it_is_guarded_as_that(
+    tiny: Database, make: Callable[[], Any]
+) -> None:
+    app = make()
+    reached = 0
+    for root, path in product(("/api", "/api/", "/", "api", ""), TAKEN_FOR_ADMIN):
+        reached += served(app, tiny, path, root, default="allow") == b"/admin/x"
+        assert served(app, tiny, path, root, **GUARDED) != b"/admin/x", (root, path)
+        assert served(app, tiny, path, root, **EXEMPT) != b"/admin/x", (root, path)
+    assert reached
+
+
+@pytest.mark.parametrize("make", [quart_app, litestar_app, starlette_app])
+def test_what_is_exempt_is_so_under_a_mount_as_well(
+    tiny: Database, make: Callable[[], Any]
+) -> None:
+    assert served(make(), tiny, "/api/public/x", "/api", **EXEMPT) == b"/public/x"
+    assert served(make(), tiny, "/public/x", "", **EXEMPT) == b"/public/x"
+
+
+def test_what_a_whole_url_is_about_that_cannot_be_read_is_guarded_as_it_is(tiny: Database) -> None:
+    app = Recorder()
+    served(app.asgi, tiny, "http://[/admin/x", "", **EXEMPT)
+    assert not app.served
+    served(app.asgi, tiny, "http://[/admin/x", "", **GUARDED)
+    assert app.served

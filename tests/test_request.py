@@ -139,6 +139,19 @@ def test_decisions_are_right_beyond_the_number_of_routes_that_are_kept() -> None
         pytest.param([b"a.example", b"b.example"], True, False, id="two: any blocks, none exempts"),
         pytest.param([b"b.example"], False, False, id="another"),
         pytest.param([], False, False, id="none"),
+        pytest.param([b"a.example"] * 20, True, True, id="the same many times"),
+        pytest.param(
+            [b"%d.example" % number for number in range(8)],
+            False,
+            False,
+            id="as many as are told apart",
+        ),
+        pytest.param(
+            [b"%d.example" % number for number in range(9)],
+            True,
+            False,
+            id="more: any may be meant",
+        ),
     ],
 )
 def test_a_request_with_two_hosts_is_guarded_as_both_and_exempt_as_neither(
@@ -153,6 +166,16 @@ def test_a_request_with_two_hosts_is_guarded_as_both_and_exempt_as_neither(
         middleware = asgi.GeoRestrictMiddleware(app.asgi, engine=judge)
         web.run_asgi(middleware, web.scope_of(web.Request(peer=CHINA)) | {"headers": headers})
         assert app.served is (not expected if judge is guarded else expected)
+
+
+def test_a_host_too_long_for_a_name_is_below_the_domains_it_ends_in() -> None:
+    judge = engine({"name": "r", "action": "block", "countries": ["CN"], "hosts": ["*.a.example"]})
+    for host, served in ((b"x." * 4000 + b"a.example", False), (b"x." * 4000 + b"b.example", True)):
+        app = web.Recorder()
+        guarded = asgi.GeoRestrictMiddleware(app.asgi, engine=judge)
+        scope = web.scope_of(web.Request(peer=CHINA)) | {"headers": [(b"host", host)]}
+        web.run_asgi(guarded, scope)
+        assert app.served is served
 
 
 def test_only_the_host_field_tells_the_host() -> None:

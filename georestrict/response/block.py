@@ -23,6 +23,7 @@ from georestrict.response.wording import Wording
 _RETRY_AFTER_SECONDS = 300
 _ID_BYTES = 8
 _ID_MARK = "0" * (2 * _ID_BYTES)  # as long as an id, and split there
+_MOST_HOSTS, _MOST_OF_HOSTS = 8, 1024  # entries, characters; the last were added by proxies
 _NOBODY = Caller()
 _NO_ORIGINS: frozenset[str] = frozenset()
 # The policy did not refuse these: something went wrong. They are not sent elsewhere, and nobody's
@@ -62,7 +63,7 @@ def blocked(
     )
     answer = grpc.answered_in(caller.method, caller.content_type)
     if answer is not None:
-        return _for_grpc(asked, answer)
+        return _for_grpc(asked, answer, grpc.takes_trailers(answer, caller.te))
     if form.type is ResponseType.REDIRECT and code not in _TECHNICAL:
         if _leads_to(form, caller):
             asked = asked._replace(vary=(*asked.vary, "X-Forwarded-Host"))
@@ -163,11 +164,11 @@ def _rendered(asked: _Asked) -> _Rendered:
 
 
 @lru_cache(maxsize=4096)
-def _for_grpc(asked: _Asked, content_type: str) -> Response:
+def _for_grpc(asked: _Asked, content_type: str, with_trailers: bool) -> Response:
     unavailable = asked.status == HTTPStatus.SERVICE_UNAVAILABLE
     code = grpc.UNAVAILABLE if unavailable else grpc.PERMISSION_DENIED
     wording = asked.wording
-    message = wording.about("message").filled(wording.country)
+    told = grpc.trailers(code, wording.about("message").filled(wording.country))
     asked = asked._replace(vary=asked.vary[1:])  # it is the answer to any Accept
     return Response(
         status=HTTPStatus.OK,  # of the transport; the refusal is in grpc-status
@@ -175,9 +176,10 @@ def _for_grpc(asked: _Asked, content_type: str) -> Response:
             ("content-type", content_type),
             ("content-length", "0"),
             *_common(asked),
+            *(() if with_trailers else told),
         ),
         body=b"",
-        trailers=grpc.trailers(code, message),
+        trailers=told if with_trailers else (),
     )
 
 
@@ -220,7 +222,8 @@ def _leads_to(form: ResponseForm, caller: Caller) -> bool:
     path = _without_slash(unquote(target.path))
     if path not in map(_without_slash, caller.paths):
         return False
-    named = [_host(host) for host in (caller.host, *caller.forwarded_host.split(",")) if host]
+    hosts = caller.forwarded_host[-_MOST_OF_HOSTS:].rsplit(",", _MOST_HOSTS)[-_MOST_HOSTS:]
+    named = [_host(host) for host in (caller.host[:_MOST_OF_HOSTS], *hosts) if host]
     return not named or any(host in (target.hostname, None) for host in named)
 
 

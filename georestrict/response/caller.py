@@ -20,6 +20,7 @@ class Caller(NamedTuple):
     origin: str = ""
     host: str = ""
     forwarded_host: str = ""  #: what a proxy that rewrites the host says it was
+    te: str = ""  #: whether it takes trailers (RFC 9110 §10.1.4)
 
 
 #: The fields of a request that a caller is read from, by the name of their header.
@@ -28,6 +29,7 @@ HEADERS = {
     "accept-language": "accept_language",
     "content-type": "content_type",
     "origin": "origin",
+    "te": "te",
     "host": "host",
     "x-forwarded-host": "forwarded_host",
 }

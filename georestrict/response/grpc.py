@@ -29,5 +29,14 @@ def trailers(status: int, message: str) -> tuple[tuple[str, str], ...]:
     return ("grpc-status", str(status)), ("grpc-message", quote(message, safe=_PLAIN))
 
 
+def takes_trailers(answer: str, te: str) -> bool:
+    """Whether a client reads the status after the body.
+
+    Those of gRPC-Web have no trailers of HTTP, and servers send none to who did not ask for them.
+    """
+    asked = {part.partition(";")[0].strip() for part in te.lower().split(",")}
+    return answer == _TYPES["application/grpc"] and "trailers" in asked
+
+
 def _is(given: str, asked: str) -> bool:
     return given.startswith(asked) and given[len(asked) :][:1] in ("", "+", ";", " ")

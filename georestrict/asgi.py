@@ -126,12 +126,18 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
                 await answer(message)
 
             token = around.set(request)
+            failed: Exception | None = None
             try:
                 await app(scope, receiving, sending)
+            except Exception as error:
+                failed = error
             finally:
                 around.reset(token)
             if request.refusal is not None and not started and not refused:
                 await refuse(request.refusal)
+            # Where the app's response has begun, the server has to learn that it is broken off.
+            if failed is not None and (started or failed not in request.aborts):
+                raise failed
 
         return asking
 

@@ -1,8 +1,9 @@
 """Endpoints: a policy of its own for one of them, said where the endpoint is.
 
 The middleware has the named policies and knows who is asking; ``restrict`` has an endpoint ask one
-of them as well. Between the two lies the framework. So a refused endpoint is not called, the
-framework is given an empty response of its own kind, and the middleware sends the refusal instead.
+of them as well. Between the two lies the framework. So a refused endpoint is not called, but raises
+what its framework takes for a 403, which skips everything behind it, too; and whatever becomes of
+that, the middleware sends the refusal instead.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from georestrict.policy import Action
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 
 _FORBIDDEN = 403
+_POLICY_VIOLATION = 1008  # WebSocket close code, RFC 6455 §7.4.1
 
 
 class Around:
@@ -35,33 +37,43 @@ class Around:
         self._guard, self.where, self._read = guard, where, read
         self._outer = around.get()
         self.judgements: list[Judgement] = []  #: of the endpoint's policies, in order
+        self.aborts: list[Exception] = []  #: what was raised instead of calling refused ones
 
     @property
     def refusal(self) -> Judgement | None:
-        """What refused the request, if an endpoint's policy did."""
-        last = self.judgements[-1] if self.judgements else None
-        return last if last is not None and last.decision.action is Action.BLOCK else None
+        """What refused the request first, if an endpoint's policy did."""
+        for one in self.judgements:
+            if one.decision.action is Action.BLOCK:
+                return one
+        return None
 
-    def lets_in(self, name: str) -> bool:
-        """Return whether a named policy lets the request in; note what it decided.
+    def ask(self, name: str) -> None:
+        """Judge the request by a named policy; note what it decided.
 
         Raises:
             ConfigurationError: if no middleware around the endpoint has a policy of that name.
+            Exception: what the framework takes for a 403, if the policy refuses the request.
         """
         known: list[str] = []
         for one in self._outwards():
-            engine = one._guard.policies.get(name)
-            if engine is not None:
-                judgement = one._guard.judge(one._read, one.where, engine)
-                if not judgement.decision.plain_allow:
-                    one.where["georestrict"] = judgement.decision
-                    one.judgements.append(judgement)
-                return judgement.decision.action is not Action.BLOCK
+            if name in one._guard.policies:
+                one._judge(name)
+                return
             known += one._guard.policies
         raise ConfigurationError(
             f"restrict({name!r}): the middleware has no policy of that name, known are "
             f"{', '.join(known)}; add it to policies="
         )
+
+    def _judge(self, name: str) -> None:
+        judgement = self._guard.judge(self._read, self.where, self._guard.policies[name])
+        if judgement.decision.plain_allow:
+            return
+        self.where["georestrict"] = judgement.decision
+        self.judgements.append(judgement)
+        if judgement.decision.action is Action.BLOCK:
+            self.aborts.append(_abort(self.where))
+            raise self.aborts[-1]
 
     def _outwards(self) -> Iterator[Around]:
         one: Around | None = self
@@ -79,9 +91,10 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
 
     ``name`` is one of the ``policies`` of the middleware around the app, which judges the same
     client by it before the endpoint is called. Its rules see the path as that middleware does. It
-    is for functions and methods that a framework calls: Starlette, FastAPI, Litestar, Quart, Flask
-    and Django, and stands below what makes them a route. If no middleware around the endpoint
-    has the policy, the endpoint is not called, and the request ends with a ``ConfigurationError``.
+    is for functions and methods: endpoints, what they depend on and what they call, and stands
+    below what makes them a route. A refused one is not called and raises what the framework takes
+    for a 403, so that what is behind it is not reached either. If no middleware around it has the
+    policy, it is not called, and the request ends with a ``ConfigurationError``.
 
     >>> from georestrict import restrict
     >>> @restrict("strict")
@@ -105,65 +118,60 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
 
             @wraps(endpoint)
             async def asking(*args: Any, **named: Any) -> Any:
-                if _lets_in(name, endpoint):
-                    return await endpoint(*args, **named)
-                return _nothing(args, named)
+                _ask(name, endpoint)
+                return await endpoint(*args, **named)
 
         else:
 
             @wraps(endpoint)
             def asking(*args: Any, **named: Any) -> Any:
-                if _lets_in(name, endpoint):
-                    return endpoint(*args, **named)
-                return _nothing(args, named)
+                _ask(name, endpoint)
+                return endpoint(*args, **named)
 
         return cast(_Endpoint, asking)
 
     return decorate
 
 
-def _lets_in(name: str, endpoint: Callable[..., Any]) -> bool:
+def _ask(name: str, endpoint: Callable[..., Any]) -> None:
     request = around.get()
     if request is None:
         raise ConfigurationError(
             f"restrict({name!r}) of {endpoint.__qualname__}: no middleware with policies= is "
             f"around the app; give GeoRestrictMiddleware policies={{{name!r}: …}}"
         )
-    return request.lets_in(name)
+    request.ask(name)
 
 
-def _nothing(args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    """Return an empty response of the framework that called an endpoint with some arguments.
+class _RefusedError(Exception):
+    """An endpoint's policy refuses the request; for apps without a framework that we know."""
 
-    Nobody sees it: the middleware sends the refusal. WebSocket endpoints return nothing.
+
+def _abort(where: Mapping[str, Any]) -> Exception:
+    """Return what the framework that serves a scope or environ takes for a 403, not for a defect.
+
+    Where it is another one, that is no harm: the middleware knows the exception.
     """
-    request = around.get()
-    where = {} if request is None else request.where
-    if where.get("type") == "websocket":
-        return None
-    # An app leaves itself in its scope; Django and bare Starlette hand over a request.
-    for value in (where.get("litestar_app"), where.get("app"), *args, *named.values()):
-        for kind in type(value).__mro__:
-            make = _EMPTY.get(kind.__module__.partition(".")[0])
-            if make is not None:
-                return make()
-    # Flask and Quart keep their request elsewhere; what they take for a response is plain.
+    is_socket = where.get("type") == "websocket"
+    # Litestar and Starlette leave the app in its scope.
+    if "litestar_app" in where:
+        errors = import_module("litestar.exceptions")
+        if is_socket:
+            return cast(Exception, errors.WebSocketException(code=_POLICY_VIOLATION))
+        return cast(Exception, errors.PermissionDeniedException())
+    if any(kind.__module__ == "starlette.applications" for kind in type(where.get("app")).__mro__):
+        errors = import_module("starlette.exceptions")
+        if is_socket:
+            return cast(Exception, errors.WebSocketException(_POLICY_VIOLATION))
+        return cast(Exception, errors.HTTPException(_FORBIDDEN))
+    # Quart and Flask keep their request elsewhere, and Django where nobody finds it.
     for framework in ("quart", "flask"):
         module = sys.modules.get(framework)
-        if module is not None and module.has_request_context():
-            return "", _FORBIDDEN
-    raise ConfigurationError(
-        "restrict: the endpoint was not called by Starlette, FastAPI, Litestar, Quart, Flask or "
-        "Django; for others, give a mount a middleware of its own"
-    )
-
-
-def _empty(module: str, name: str, status: str, *content: Any) -> Callable[[], Any]:
-    return lambda: getattr(import_module(module), name)(*content, **{status: _FORBIDDEN})
-
-
-_EMPTY: dict[str, Callable[[], Any]] = {
-    "litestar": _empty("litestar", "Response", "status_code", b""),
-    "starlette": _empty("starlette.responses", "Response", "status_code"),
-    "django": _empty("django.http", "HttpResponse", "status"),
-}
+        if module is not None and (
+            module.has_request_context()
+            or (is_socket and framework == "quart" and module.has_websocket_context())
+        ):
+            return cast(Exception, import_module("werkzeug.exceptions").Forbidden())
+    if "django.core.handlers.base" in sys.modules:
+        return cast(Exception, import_module("django.core.exceptions").PermissionDenied())
+    return _RefusedError()

@@ -71,12 +71,15 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         def asking(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             received = {**environ}  # the app may change its own
             request = Around(self, environ, lambda _: _request(received))
+            started = False
 
             def starting(
                 status: str, headers: list[tuple[str, str]], *more: Any
             ) -> Callable[[bytes], object]:
+                nonlocal started
                 if request.refusal is not None:
                     return _unsent
+                started = True
                 answer = start_response
                 for one in request.judgements:
                     self._announce(one, environ)
@@ -85,9 +88,13 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
                     answer = answer if change is None else _changing(answer, change)
                 return answer(status, headers, *more)
 
+            body: Iterable[bytes] = ()
             token = around.set(request)
             try:
                 body = app(environ, starting)
+            except Exception as error:
+                if error not in request.aborts:
+                    raise
             finally:
                 around.reset(token)
             if request.refusal is None:
@@ -97,7 +104,15 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
                 close()
             for one in request.judgements:
                 self._announce(one, environ)
-            return self._refuse(request.refusal, environ, start_response)
+            if not started:
+                return self._refuse(request.refusal, environ, start_response)
+            abort = request.aborts[0]  # PEP 3333: with it, other headers may replace the app's
+            why = type(abort), abort, abort.__traceback__
+            return self._refuse(
+                request.refusal,
+                environ,
+                lambda status, headers: start_response(status, headers, why),
+            )
 
         return asking
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,13 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar.di import NamedDependency
 from starlette.requests import Request as StarletteRequest
 from starlette.websockets import WebSocket as StarletteSocket
 
 import georestrict
 from georestrict import ConfigurationError, Database, Engine, asgi, wsgi
 from tests.test_servers import serving
-from tests.web import Request, run_asgi, scope_of
+from tests.web import Request, environ_of, run_asgi, scope_of
 
 # The app's policy blocks CN; the strict one lets in GB only, and warns SE.
 OPEN: dict[str, Any] = {
@@ -462,16 +465,15 @@ class Body(list[bytes]):
 def test_the_body_of_a_refused_wsgi_endpoint_is_closed_and_not_sent(
     kind: Any, tiny: Database
 ) -> None:
-    from django.http import HttpRequest
-
     @restrict("strict")
-    def endpoint(request: HttpRequest) -> str:
+    def endpoint() -> str:
         return "served"
 
     bodies = []
 
     def app(environ: Any, start_response: Any) -> Any:
-        endpoint(HttpRequest())
+        with contextlib.suppress(Exception):
+            endpoint()
         start_response("200 OK", [])(b"written")
         bodies.append(kind([b"sent"]))
         return bodies[-1]
@@ -484,7 +486,7 @@ def test_the_body_of_a_refused_wsgi_endpoint_is_closed_and_not_sent(
 
 
 def socket_apps(tiny: Database) -> dict[str, Any]:
-    from fastapi import FastAPI
+    from fastapi import Depends, FastAPI
     from litestar import Litestar, WebSocket, websocket
     from litestar.middleware import DefineMiddleware
     from quart import Quart
@@ -527,10 +529,26 @@ def socket_apps(tiny: Database) -> dict[str, Any]:
     quart.asgi_app = asgi.GeoRestrictMiddleware(  # type: ignore[method-assign]
         quart.asgi_app, **options(tiny)
     )
-    return {"Starlette": plain, "FastAPI": fast, "Litestar": lite, "Quart": quart}
+    behind = FastAPI()
+    behind.add_middleware(asgi.GeoRestrictMiddleware, **options(tiny))
+
+    @behind.websocket("/", dependencies=[Depends(restrict("strict")(lambda: None))])
+    async def unrestricted(websocket: StarletteSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    return {
+        "Starlette": plain,
+        "FastAPI": fast,
+        "FastAPI, depending": behind,
+        "Litestar": lite,
+        "Quart": quart,
+    }
 
 
-@pytest.mark.parametrize("framework", ["Starlette", "FastAPI", "Litestar", "Quart"])
+@pytest.mark.parametrize(
+    "framework", ["Starlette", "FastAPI", "FastAPI, depending", "Litestar", "Quart"]
+)
 def test_a_websocket_endpoint_is_refused_before_it_is_accepted(
     framework: str, tiny: Database
 ) -> None:
@@ -572,7 +590,210 @@ def test_a_policy_that_nobody_has_is_an_error_that_names_the_known_ones(tiny: Da
         ask(app, "asgi", GB, "/")
 
 
-def test_an_unknown_framework_gets_an_error_and_not_the_endpoint(tiny: Database) -> None:
+@pytest.mark.parametrize("order", [("strict", "notice"), ("notice", "strict")])
+def test_the_first_refusal_stands_whatever_is_asked_after_it(
+    order: tuple[str, str], tiny: Database
+) -> None:
+    from fastapi import Depends, FastAPI
+
+    notice = {"default": "allow", "rules": [{"name": "us", "action": "warn", "countries": ["US"]}]}
+    refusing = OPEN | {"default": "block"}
+    app = FastAPI()
+    app.add_middleware(
+        asgi.GeoRestrictMiddleware,
+        policy=OPEN,
+        policies={"strict": STRICT, "notice": notice, "later": refusing},
+        database=tiny,
+    )
+    first, second = (restrict(name)(lambda: None) for name in order)
+
+    @restrict("strict")
+    async def part() -> str:
+        return "part"
+
+    @restrict("notice")
+    async def page() -> str:
+        return "page"
+
+    @app.get("/depends", dependencies=[Depends(first), Depends(second)])
+    async def endpoint() -> str:
+        return "served"
+
+    @app.get("/gathered")
+    async def gathered() -> list[str]:
+        return await asyncio.gather(*({"strict": part, "notice": page}[name]() for name in order))
+
+    @app.get("/survived")
+    async def survived() -> list[Any]:
+        both = await asyncio.gather(part(), page(), return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await restrict("later")(page)()
+        return [str(one) for one in both]
+
+    for path in ("/depends", "/gathered", "/survived"):
+        answer = ask(app, "asgi", US, path)
+        assert (answer.status_code, "example.com/strict" in answer.text) == (403, True), path
+        assert "georestrict-warning" not in answer.headers
+    for path in ("/depends", "/gathered"):
+        assert ask(app, "asgi", GB, path).status_code == 200
+
+
+def helped_apps(tiny: Database, did: list[str]) -> dict[str, tuple[Any, str]]:
+    """Apps whose endpoint has a restricted helper or dependency before what it does."""
+    from django.conf import settings
+    from django.core.asgi import get_asgi_application
+    from django.core.wsgi import get_wsgi_application
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import path
+    from fastapi import Depends, FastAPI
+    from flask import Flask
+    from litestar import Litestar, get
+    from litestar.di import Provide
+    from quart import Quart
+
+    @restrict("strict")
+    def helper() -> None:
+        did.append("helped")
+
+    @restrict("strict")
+    async def depended() -> None:
+        did.append("helped")
+
+    def does() -> str:
+        did.append("did")
+        return "served"
+
+    fast = FastAPI()
+    for number, one in enumerate((helper, depended)):
+        fast.get(f"/{number}", dependencies=[Depends(one)])(does)
+
+    def starlette(request: Any) -> Any:
+        helper()
+        does()
+        return served(request)
+
+    @get("/", dependencies={"needed": Provide(depended)})
+    async def star(needed: NamedDependency[None]) -> str:
+        return does()
+
+    quart, flask = Quart("quart-helped"), Flask("flask-helped")
+
+    async def waiting() -> str:
+        await depended()
+        return does()
+
+    def plain() -> str:
+        helper()
+        return does()
+
+    quart.get("/0")(waiting)
+    quart.get("/1")(plain)
+    flask.get("/")(plain)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(plain())
+
+    async def async_view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(await waiting())
+
+    django_urls()
+    settings.ROOT_URLCONF.urlpatterns[:0] = [path("0", view), path("1", async_view)]
+    from django.urls import clear_url_caches
+
+    clear_url_caches()
+    guard = {"asgi": asgi.GeoRestrictMiddleware, "wsgi": wsgi.GeoRestrictMiddleware}
+
+    def guarded(app: Any, interface: str) -> tuple[Any, str]:
+        return guard[interface](app, **options(tiny)), interface
+
+    django = guarded(get_asgi_application(), "asgi")
+    django_wsgi = guarded(get_wsgi_application(), "wsgi")
+    return {
+        "Starlette /": (starlette_with(starlette, tiny), "asgi"),
+        "FastAPI /0": guarded(fast, "asgi"),
+        "FastAPI /1": guarded(fast, "asgi"),
+        "Litestar /": guarded(Litestar([star]), "asgi"),
+        "Quart /0": guarded(quart, "asgi"),
+        "Quart /1": guarded(quart, "asgi"),
+        "Flask /": guarded(flask, "wsgi"),
+        "Django /0": django,
+        "Django /1": django,
+        "Django, WSGI /0": django_wsgi,
+        "Django, WSGI /1": django_wsgi,
+    }
+
+
+HELPED = [
+    "Starlette /", "FastAPI /0", "FastAPI /1", "Litestar /", "Quart /0", "Quart /1", "Flask /",
+    "Django /0", "Django /1", "Django, WSGI /0", "Django, WSGI /1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HELPED)
+def test_what_is_behind_a_refused_helper_or_dependency_is_not_reached_and_no_error_logged(
+    name: str, tiny: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    did: list[str] = []
+    app, interface = helped_apps(tiny, did)[name]
+    path = name.rpartition(" ")[2]
+    answer = ask(app, interface, US, path)
+    assert (answer.status_code, "example.com/strict" in answer.text) == (403, True)
+    assert did == []
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
+    assert "served" in ask(app, interface, GB, path).text
+    assert did == ["helped", "did"]
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_an_app_without_a_framework_is_answered_for(interface: str, tiny: Database) -> None:
+    @restrict("strict")
+    def endpoint() -> str:
+        return "served"
+
+    async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+        body = endpoint().encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    def wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
+        body = endpoint().encode()
+        start_response("200 OK", [])
+        return [body]
+
+    guarded: Any = (
+        asgi.GeoRestrictMiddleware(asgi_app, **options(tiny))
+        if interface == "asgi"
+        else wsgi.GeoRestrictMiddleware(wsgi_app, **options(tiny))
+    )
+    assert ask(guarded, interface, GB, "/").text == "served"
+    answer = ask(guarded, interface, US, "/")
+    assert (answer.status_code, "example.com/strict" in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_a_defect_after_a_refusal_stays_an_error_of_the_app(interface: str, tiny: Database) -> None:
+    @restrict("strict")
+    def endpoint() -> str:
+        return "served"
+
+    def fail() -> list[bytes]:
+        with contextlib.suppress(Exception):
+            endpoint()
+        raise RuntimeError("the app's own")
+
+    async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+        fail()
+
+    guarded: Any = (
+        asgi.GeoRestrictMiddleware(asgi_app, **options(tiny))
+        if interface == "asgi"
+        else wsgi.GeoRestrictMiddleware(lambda environ, start: fail(), **options(tiny))
+    )
+    with pytest.raises(RuntimeError, match="the app's own"):
+        ask(guarded, interface, US, "/")
+
+
+def test_a_refusal_replaces_the_headers_that_a_wsgi_app_gave_before_it(tiny: Database) -> None:
     @restrict("strict")
     def endpoint() -> str:
         return "served"
@@ -581,10 +802,40 @@ def test_an_unknown_framework_gets_an_error_and_not_the_endpoint(tiny: Database)
         start_response("200 OK", [])
         return [endpoint().encode()]
 
+    started: list[tuple[str, bool]] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        started.append((status, exc_info is not None))
+
     guarded = wsgi.GeoRestrictMiddleware(app, **options(tiny))
-    assert ask(guarded, "wsgi", GB, "/").text == "served"
-    with pytest.raises(ConfigurationError, match="give a mount a middleware of its own"):
-        ask(guarded, "wsgi", US, "/")
+    body = b"".join(guarded(environ_of(Request(peer=US)), start_response))
+    assert started == [("200 OK", False), ("403 Forbidden", True)]  # PEP 3333: replaced
+    assert b"example.com/strict" in body
+
+
+def test_a_refusal_after_the_response_has_begun_breaks_it_off(tiny: Database) -> None:
+    @restrict("strict")
+    def rest() -> bytes:
+        return b"rest"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await send({"type": "http.response.body", "body": rest()})
+
+    guarded = asgi.GeoRestrictMiddleware(app, **options(tiny))
+    assert ask(guarded, "asgi", GB, "/").text == "begunrest"
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    with pytest.raises(Exception):  # noqa: B017 — any: the server has to see one
+        asyncio.run(guarded(scope_of(Request(peer=US)), receive, send))
+    assert [one.get("body") for one in sent] == [None, b"begun"]
 
 
 def test_restrict_in_the_wrong_place_or_without_a_name_is_an_error_at_once() -> None:

@@ -756,6 +756,11 @@ def test_an_own_response_gets_what_every_refusal_has() -> None:
             ("Cache-Control", "public"),
             ("Content-Length", "99"),
             ("Connection", "close"),
+            ("X-Accel-Expires", "60"),
+            ("Edge-Control", "max-age=60"),
+            ("Surrogate-Control", "max-age=60"),
+            ("CDN-Cache-Control", "max-age=60"),
+            ("Vercel-CDN-Cache-Control", "max-age=60"),
             ("X-Own", "\u00fc"),
         ),
         body=b"teapot",
@@ -768,7 +773,7 @@ def test_an_own_response_gets_what_every_refusal_has() -> None:
         ("x-content-type-options", "nosniff"),
     )
     varied = Response(
-        status=403, headers=(("Vary", "Accept"), ("Access-Control-Allow-Origin", "*")), body=b""
+        status=302, headers=(("Vary", "Accept"), ("Access-Control-Allow-Origin", "*")), body=b""
     )
     extra = (("access-control-allow-origin", "https://a.example"),)
     assert completed(varied, extra, "Origin").headers == (
@@ -788,15 +793,20 @@ def test_an_own_response_gets_what_every_refusal_has() -> None:
         (Response(status="403", headers=(), body=b""), TypeError),  # type: ignore[arg-type]
         (Response(status=True, headers=(), body=b""), TypeError),
         (Response(status=403, headers=(), body="text"), TypeError),  # type: ignore[arg-type]
-        (Response(status=403, headers=((b"a", b"b"),), body=b""), TypeError),  # type: ignore[arg-type]
-        (Response(status=100, headers=(), body=b""), ValueError),
+        (Response(status=403, headers=((b"a", b"b"),), body=b"x"), TypeError),  # type: ignore[arg-type]
+        (Response(status=100, headers=(), body=b"x"), ValueError),
         (Response(status=204, headers=(), body=b""), ValueError),
         (Response(status=304, headers=(), body=b""), ValueError),
-        (Response(status=600, headers=(), body=b""), ValueError),
-        (Response(status=403, headers=(("a", "b\r\nc: d"),), body=b""), ValueError),
-        (Response(status=403, headers=(("a b", "c"),), body=b""), ValueError),
-        (Response(status=403, headers=(("", "c"),), body=b""), ValueError),
-        (Response(status=403, headers=(("a", "\u4e2d"),), body=b""), ValueError),
+        (Response(status=600, headers=(), body=b"x"), ValueError),
+        (Response(status=404, headers=(), body=b"x"), ValueError),
+        (Response(status=405, headers=(), body=b"x"), ValueError),
+        (Response(status=403, headers=(), body=b""), ValueError),
+        (Response(status=200, headers=(), body=b""), ValueError),
+        (Response(status=400, headers=(), body=b""), ValueError),
+        (Response(status=403, headers=(("a", "b\r\nc: d"),), body=b"x"), ValueError),
+        (Response(status=403, headers=(("a b", "c"),), body=b"x"), ValueError),
+        (Response(status=403, headers=(("", "c"),), body=b"x"), ValueError),
+        (Response(status=403, headers=(("a", "\u4e2d"),), body=b"x"), ValueError),
     ],
 )
 def test_what_cannot_be_sent_is_no_response(given: Any, error: type[Exception]) -> None:

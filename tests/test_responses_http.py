@@ -207,8 +207,15 @@ def failing(decision: Decision, where: Any) -> Response:
     raise RuntimeError("defect")
 
 
+HOOKS = {
+    "fails": failing,
+    "returns no response": lambda decision, where: b"no response",
+    "says nothing": lambda decision, where: Response(status=403, headers=(), body=b""),
+}
+
+
 @BOTH
-@pytest.mark.parametrize("hook", [failing, lambda decision, where: b"no response"])
+@pytest.mark.parametrize("hook", HOOKS.values(), ids=HOOKS)
 def test_where_the_apps_own_response_fails_json_is_sent_and_one_line_says_so(
     tiny: Database, through: Through, hook: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,7 +23,7 @@ def kept_from_shared_caches(headers: Iterable[tuple[str, str]]) -> list[tuple[st
     given = [*headers]
     told = [value for name, value in given if name.lower() == "cache-control"]
     directives = [one for value in told for one in _directives(value)]
-    others = [(name, value) for name, value in given if not _is_for_caches(name.lower())]
+    others = [(name, value) for name, value in given if not is_for_caches(name.lower())]
     if any(one.lower() in _KEPT_OUT for one in directives):
         return others
     kept = [one for one in directives if one.partition("=")[0].lower() not in _SHARED]
@@ -31,7 +31,8 @@ def kept_from_shared_caches(headers: Iterable[tuple[str, str]]) -> list[tuple[st
     return [*others, ("cache-control", ", ".join(["private", *kept]))]
 
 
-def _is_for_caches(name: str) -> bool:
+def is_for_caches(name: str) -> bool:
+    """Whether a header, in lower case, is for caches alone."""
     return name in _FOR_CACHES or name.endswith(_TARGETED)
 
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from georestrict.response.caches import is_for_caches
+
 Headers = tuple[tuple[str, str], ...]
 
 #: Whatever a response says, it is kept by nobody and taken for nothing else.
@@ -16,7 +18,6 @@ FIXED: Headers = (("cache-control", "no-store"), ("x-content-type-options", "nos
 _TAKEN_OUT = frozenset(
     {
         "cache-control",
-        "cdn-cache-control",
         "connection",
         "content-length",
         "etag",
@@ -25,7 +26,6 @@ _TAKEN_OUT = frozenset(
         "last-modified",
         "proxy-connection",
         "set-cookie",
-        "surrogate-control",
         "te",
         "trailer",
         "transfer-encoding",
@@ -58,7 +58,8 @@ def completed(given: Any, extra: Headers = (), vary: str | None = None) -> Respo
 
     Raises:
         TypeError: if it is no Response, or a part of it is something else than it should be.
-        ValueError: if it could not be sent: its status has no body, a header breaks the line.
+        ValueError: if it could not be sent (its status has no body, a header breaks the line) or
+            would pass for a defect: 404, 405, and nothing at all say nothing of a refusal.
     """
     if not isinstance(given, Response):
         raise TypeError(f"it is {given!r}, must be a georestrict.response.Response")
@@ -66,6 +67,11 @@ def completed(given: Any, extra: Headers = (), vary: str | None = None) -> Respo
         raise TypeError(f"status is {given.status!r}, body {type(given.body)}, must be int, bytes")
     if not 200 <= given.status <= 599 or given.status in (204, 205, 304):
         raise ValueError(f"status is {given.status}, must be one that has a body, 200 to 599")
+    if given.status in (404, 405) or not (given.body or 300 <= given.status <= 399):
+        raise ValueError(
+            f"status is {given.status} with a body of {len(given.body)} bytes, must tell that the "
+            "request is refused: any status but 404 and 405, and a body"
+        )
     taken_out = _TAKEN_OUT | {"vary"} | {name for name, _ in extra}
     headers = [_checked(name, value) for name, value in given.headers]
     varied = [value for name, value in headers if name == "vary"]
@@ -75,7 +81,11 @@ def completed(given: Any, extra: Headers = (), vary: str | None = None) -> Respo
         given,
         trailers=(),
         headers=(
-            *(pair for pair in headers if pair[0] not in taken_out),
+            *(
+                (name, value)
+                for name, value in headers
+                if name not in taken_out and not is_for_caches(name)
+            ),
             *((("vary", ", ".join(varied)),) if varied else ()),
             ("content-length", str(len(given.body))),
             *FIXED,

@@ -69,8 +69,8 @@ class Guard:
         database: a ``Database`` or the path of an image; the default data if left out.
         client: who is asking; ``Peer()`` if left out, ``TrustedProxies("10.0.3.0/24")`` behind
             a proxy.
-        identify: names the account of a scope or environ; called only when a rule asks for it,
-            and no rule word of this release does.
+        identify: names the account of a scope or environ, for ``on_decision``, and is called only
+            with that. A plain function, as ``attributes`` is.
         attributes: tells what the app knows of a request (plan, channel, region …), from its scope
             or environ; called only when a rule that could match asks for it.
         annotate: leave the decision in the scope or environ, under ``georestrict``, for plainly
@@ -141,12 +141,7 @@ class Guard:
         self.cors_origins = checked_origins(cors_origins)
         self.pass_preflights, self.guard_caches = pass_preflights, guard_caches
         self.responses = self._checked_responses(responses)
-        for name, hook in (("on_decision", on_decision), *self.responses.items()):
-            if iscoroutinefunction(hook) and not self.awaits:
-                raise ConfigurationError(
-                    f"options: {name} is a coroutine function, which WSGI cannot await; "
-                    "give a plain one"
-                )
+        self._check_awaited()
         self.observer = Observer(self.client)
         self.ready()
 
@@ -229,6 +224,23 @@ class Guard:
             return told
         return lambda headers: kept_from_shared_caches(told(headers))
 
+    def _check_awaited(self) -> None:
+        """Check that every hook that has to be awaited is."""
+        asked = {"identify": self.identify, "attributes": self.attributes}
+        for name, hook in asked.items():
+            if _has_to_be_awaited(hook):
+                raise ConfigurationError(
+                    f"options: {name} is a coroutine function, must be a plain one: it is asked in "
+                    "the middle of a decision; find out what it tells before, in a middleware "
+                    "around this one"
+                )
+        for name, told in (("on_decision", self.on_decision), *self.responses.items()):
+            if _has_to_be_awaited(told) and not self.awaits:
+                raise ConfigurationError(
+                    f"options: {name} is a coroutine function, which WSGI cannot await; "
+                    "give a plain one"
+                )
+
     def _checked_policies(self, given: Any) -> dict[str, Engine]:
         """Return the engines of the named policies."""
         given = {} if given is None else given
@@ -272,6 +284,15 @@ class Guard:
                     f"options: responses[{name!r}] is {hook!r}, must be callable"
                 )
         return dict(given)
+
+
+def _has_to_be_awaited(hook: Any) -> bool:
+    """Whether a call returns a coroutine: of a function, a method, a partial, or an object."""
+    while isinstance(hook, partial):
+        hook = hook.func
+    if hook is None:
+        return False
+    return iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__)
 
 
 def _missing(name: str | None) -> str:

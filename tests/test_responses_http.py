@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from wsgiref.validate import validator
 
@@ -534,10 +535,40 @@ def test_options_that_make_no_sense_are_errors_at_start(
         MIDDLEWARES[kind](Recorder().wsgi, database=tiny, **{**OPTIONS, **options})
 
 
-@pytest.mark.parametrize("option", ["on_decision", "responses"])
-def test_wsgi_cannot_await(tiny: Database, option: str) -> None:
-    async def later(*_: Any) -> None: ...
+async def later(*_: Any) -> None:
+    """A hook that has to be awaited."""
 
+
+class Later:
+    """One that is an object, or a method."""
+
+    async def __call__(self, *_: Any) -> None: ...
+
+
+AWAITED = {
+    "a function": later,
+    "a partial": partial(partial(later), 1),
+    "an object": Later(),
+    "a partial of one": partial(Later(), 1),
+    "a method": Later().__call__,
+}
+
+
+@pytest.mark.parametrize("later", AWAITED.values(), ids=AWAITED)
+@pytest.mark.parametrize("option", ["identify", "attributes"])
+@pytest.mark.parametrize("kind", MIDDLEWARES)
+def test_what_is_asked_within_a_decision_cannot_be_awaited(
+    tiny: Database, kind: str, option: str, later: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option} is a coroutine function, must be a pl"):
+        MIDDLEWARES[kind](Recorder().wsgi, database=tiny, **OPTIONS | {option: later})
+    plain = partial(lambda where: None)
+    assert MIDDLEWARES[kind](Recorder().wsgi, database=tiny, **OPTIONS | {option: plain})
+
+
+@pytest.mark.parametrize("later", AWAITED.values(), ids=AWAITED)
+@pytest.mark.parametrize("option", ["on_decision", "responses"])
+def test_wsgi_cannot_await(tiny: Database, option: str, later: Any) -> None:
     options = {**OPTIONS, option: later if option == "on_decision" else {"own": later}}
     assert asgi.GeoRestrictMiddleware(Recorder().asgi, database=tiny, **options)
     with pytest.raises(ConfigurationError, match="is a coroutine function, which WSGI cannot"):

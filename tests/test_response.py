@@ -876,6 +876,10 @@ def test_d7_a_preflight_asks_with_an_origin_and_a_method() -> None:
         ([("Cache-Control", "PUBLIC"), ("cache-control", "immutable")], [("cache-control", "private, immutable")]),
         ([("Cache-Control", "private, max-age=60")], [("Cache-Control", "private, max-age=60")]),
         ([("Cache-Control", "no-store")], [("Cache-Control", "no-store")]),
+        (
+            [("Cache-Control", "Must-Understand, no-store"), ("cache-control", "public, max-age=60")],
+            [("cache-control", "private, no-store, max-age=60")],
+        ),
         ([("Cache-Control", 'private="x, y", public')], [("cache-control", 'private, private="x, y"')]),
         ([("x", "y")], [("x", "y"), ("cache-control", "private")]),
         ([("Cache-Control", "")], [("cache-control", "private")]),

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 # For caches alone, and stronger than cache-control there: RFC 9213 and its like by vendors.
 _FOR_CACHES = frozenset({"edge-control", "surrogate-control", "x-accel-expires"})
 _TARGETED = "cdn-cache-control"
-_SHARED = frozenset({"public", "s-maxage", "proxy-revalidate"})
+# must-understand has caches that know it overlook no-store (RFC 9111 §5.2.2.3).
+_OVERLOOKED = "must-understand"
+_SHARED = frozenset({"public", "s-maxage", "proxy-revalidate", _OVERLOOKED})
 _KEPT_OUT = frozenset({"private", "no-store"})
 
 
@@ -24,7 +26,8 @@ def kept_from_shared_caches(headers: Iterable[tuple[str, str]]) -> list[tuple[st
     told = [value for name, value in given if name.lower() == "cache-control"]
     directives = [one for value in told for one in _directives(value)]
     others = [(name, value) for name, value in given if not is_for_caches(name.lower())]
-    if any(one.lower() in _KEPT_OUT for one in directives):
+    names = {one.lower() for one in directives}
+    if names & _KEPT_OUT and _OVERLOOKED not in names:
         return others
     kept = [one for one in directives if one.partition("=")[0].lower() not in _SHARED]
     others = [pair for pair in others if pair[0].lower() != "cache-control"]

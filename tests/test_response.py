@@ -551,6 +551,25 @@ def test_what_an_owner_writes_is_text_and_never_markup() -> None:
     assert b"&lt;script&gt;&lt;i&gt; (CN)&lt;/script&gt;" in page.body
 
 
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\r", "\x7f", "\x85", "\ud800"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        lambda text: {"title": text},
+        lambda text: {"why": {"anonymous_network": text}},
+        lambda text: {"countries": {"CN": text}},
+    ],
+)
+def test_what_cannot_be_shown_is_no_text(words: Any, character: str) -> None:
+    with pytest.raises(ConfigurationError, match="which cannot be shown; remove it"):
+        policy_of({"type": "html", **words(f"a{character}b")})
+
+
+def test_a_brace_is_written_twice_in_a_countrys_name_as_well() -> None:
+    form = {"type": "json", "message": "In {country}.\n\t{{b}}", "countries": {"CN": "{{C}}"}}
+    assert document(told(form))["detail"] == "In {C} (CN).\n\t{b}"
+
+
 def test_a_translated_page_marks_what_is_not_translated() -> None:
     page = told({"type": "html", "texts": {"de": GERMAN}}, Caller(accept_language="de"))
     elements = Outline(page).elements

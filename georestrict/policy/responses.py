@@ -13,6 +13,7 @@ from enum import StrEnum
 from string import Formatter
 from types import MappingProxyType
 from typing import Any
+from unicodedata import category
 from urllib.parse import urlsplit
 
 from georestrict import countries
@@ -249,6 +250,11 @@ def _text(value: Any, key: str, *, may_name_country: bool = False) -> str:
     """Return a text that is shown as it is; only ``{country}`` may stand for something."""
     if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_TEXT:
         checks.fail(key, f"is {value!r}, must be a text of 1 to {_LONGEST_TEXT} characters")
+    wrong = next(
+        (one for one in value if category(one) in ("Cc", "Cs") and one not in "\n\t"), None
+    )
+    if wrong is not None:
+        checks.fail(key, f"{value!r} has the character {wrong!r}, which cannot be shown; remove it")
     try:
         names = [
             (name, shape, conversion)

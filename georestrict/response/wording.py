@@ -123,7 +123,7 @@ class Wording:
 
     def _name(self, country: str) -> str:
         own: str | None = self._texts.countries.get(country)
-        return own or countries.NAMES.get(country, country)
+        return own.format() if own else countries.NAMES.get(country, country)
 
     def _own(self, text: str) -> Words:
         return Words(text, self.language)

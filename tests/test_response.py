@@ -366,6 +366,16 @@ def test_f2_where_something_went_wrong_no_legal_demand_is_to_blame() -> None:
         assert "legal" not in document(response)["detail"]
 
 
+def test_a_private_address_is_that_of_something_in_between() -> None:
+    form = {"type": "rfc7725", "blocked_by": WHY}
+    private = Decision(action=Action.BLOCK, reason=Reason.PRIVATE, code=Code.NETWORK)
+    for response in (told(form, decision=private), told(GO, decision=private)):
+        assert (response.status, header(response, "location")) == (403, None)
+        assert b"legal" not in response.body
+    listed = Decision(action=Action.BLOCK, reason=Reason.NETWORK, code=Code.NETWORK)
+    assert [told(form, decision=listed).status, told(GO, decision=listed).status] == [451, 303]
+
+
 def test_f3_one_document_is_a_problem_and_an_error_object() -> None:
     response = told({"type": "json", "alternate": "https://example.com/elsewhere", "notice": "Moved."},
                     contact="https://example.com/contact")  # fmt: skip

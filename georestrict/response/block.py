@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from georestrict.decision import Code, Decision
+from georestrict.decision import Code, Decision, Reason
 from georestrict.policy import Policy
 from georestrict.policy.responses import BUILT_IN, ResponseForm, ResponseType
 from georestrict.response import cors, grpc
@@ -26,8 +26,8 @@ _ID_MARK = "0" * (2 * _ID_BYTES)  # as long as an id, and split there
 _MOST_HOSTS, _MOST_OF_HOSTS = 8, 1024  # entries, characters; the last were added by proxies
 _NOBODY = Caller()
 _NO_ORIGINS: frozenset[str] = frozenset()
-# The policy did not refuse these: something went wrong. They are not sent elsewhere, and nobody's
-# legal demand is to blame.
+# The policy did not refuse these: something went wrong, or is in between (a private address is that
+# of a proxy). They are not sent elsewhere, and nobody's legal demand is to blame.
 _TECHNICAL = (Code.UNRESOLVED, Code.NO_LOCATION)
 
 
@@ -54,6 +54,7 @@ def blocked(
     asked = _Asked(
         form=form,
         code=code,
+        technical=code in _TECHNICAL or decision.reason is Reason.PRIVATE,
         country=decision.country if form.show_country else None,
         contact=form.contact or policy.contact,
         media=media_type(caller.accept, usual),
@@ -64,7 +65,7 @@ def blocked(
     answer = grpc.answered_in(caller.method, caller.content_type)
     if answer is not None:
         return _for_grpc(asked, answer, grpc.takes_trailers(answer, caller.te))
-    if form.type is ResponseType.REDIRECT and code not in _TECHNICAL:
+    if form.type is ResponseType.REDIRECT and not asked.technical:
         if _leads_to(form, caller):
             asked = asked._replace(vary=(*asked.vary, "X-Forwarded-Host"))
         elif _wants_to_go(caller):
@@ -77,6 +78,7 @@ class _Asked(NamedTuple):
 
     form: ResponseForm
     code: Code
+    technical: bool
     country: str | None
     contact: str | None
     media: str
@@ -89,7 +91,7 @@ class _Asked(NamedTuple):
         if self.code is Code.NO_LOCATION:
             return HTTPStatus.SERVICE_UNAVAILABLE
         if self.form.status == HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS:
-            return HTTPStatus.FORBIDDEN if self.code in _TECHNICAL else self.form.status
+            return HTTPStatus.FORBIDDEN if self.technical else self.form.status
         return HTTPStatus.FORBIDDEN
 
     @property

@@ -853,6 +853,10 @@ def test_what_cannot_be_sent_is_no_response(given: Any, error: type[Exception]) 
         ("HTTPS://App.Example.com:443", "https://app.example.com"),
         ("http://localhost:5173", "http://localhost:5173"),
         ("http://[::1]:80", "http://[::1]"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("Ionic://localhost", "ionic://localhost"),
+        ("app://-", "app://-"),
+        ("app://a:443", "app://a:443"),
     ],
 )
 def test_an_origin_is_as_browsers_write_it(origin: str, checked: str) -> None:
@@ -862,7 +866,7 @@ def test_an_origin_is_as_browsers_write_it(origin: str, checked: str) -> None:
 @pytest.mark.parametrize(
     "origin",
     ["*", "null", "https://*.example.com", "example.com", "https://example.com/", "https://a/b",
-     "ftp://a", "https://u@a", "https://a:x", "https://[a", "https://", "https://a b", "https://\u00fc", 5],
+     "ftp://a", "file://a", "ws://a", "app://", "app://a/b", "https://u@a", "https://a:x", "https://[a", "https://", "https://a b", "https://\u00fc", 5],
 )  # fmt: skip
 def test_what_is_no_origin_is_an_error_that_shows_one(origin: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"cors_origins: .* write one such as https://"):

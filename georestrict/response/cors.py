@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 from georestrict.errors import ConfigurationError
 
 _PORTS = {"http": 80, "https": 443}
+# Pages of these have the origin null, or that of another page.
+_NO_ORIGINS = frozenset({"blob", "data", "file", "ftp", "ws", "wss"})
 _EXPOSED = "Link, Retry-After, Grpc-Status, Grpc-Message"
 
 
 def checked_origins(value: Any) -> frozenset[str]:
-    """Return origins as browsers write them.
+    """Return origins as browsers write them, and web views, which have schemes of their own.
 
     Raises:
         ConfigurationError: naming the entry and the fix.
@@ -37,13 +39,13 @@ def _origin(entry: Any) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise wrong from None
-    if parts.scheme not in _PORTS or not host or "*" in host or " " in host:
+    if not parts.scheme or parts.scheme in _NO_ORIGINS or not host or "*" in host or " " in host:
         raise wrong
     if entry.lower() != f"{parts.scheme}://{parts.netloc}".lower() or "@" in parts.netloc:
         raise wrong
     if ":" in host:
         host = f"[{host}]"
-    usual = port in (None, _PORTS[parts.scheme])
+    usual = port in (None, _PORTS.get(parts.scheme))
     return f"{parts.scheme}://{host}" + ("" if usual else f":{port}")
 
 

@@ -68,14 +68,15 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             return
         judgement = self.judge(_request, scope)
         decision = judgement.decision
-        if self.annotate or not decision.plain_allow:
+        plain = decision.plain_allow
+        if self.annotate or not plain:
             scope["georestrict"] = decision
-        if not decision.plain_allow:
+        if not plain:
             await self._announce(judgement, scope)
         if decision.action is Action.BLOCK:
             await self._refuse(judgement, scope, receive, send)
             return
-        if not decision.plain_allow:
+        if not plain:
             self._log(judgement, scope)
         change = self.change(judgement, cached=kind == "http")
         await self.app(scope, receive, send if change is None else _changing(send, change))
@@ -288,14 +289,17 @@ def _from_root(path: str) -> str:
 
 def _caller(scope: Scope) -> Caller:
     """Read what a refusal depends on; nothing where the server's scope is malformed."""
-    lines: dict[str, list[bytes]] = {}
     try:
-        for name, value in scope.get("headers") or ():
-            if len(name) in _LENGTHS:
-                field = _ASKED.get(name.lower())
-                if field is not None:
-                    lines.setdefault(field, []).append(value)
-        found = {field: b",".join(values).decode("latin-1") for field, values in lines.items()}
+        lines = [
+            (field, value.decode("latin-1"))
+            for name, value in scope.get("headers") or ()
+            if len(name) in _LENGTHS and (field := _ASKED.get(name.lower())) is not None
+        ]
+        found = dict(lines)
+        if len(found) < len(lines):
+            found = {
+                field: ",".join(text for name, text in lines if name == field) for field in found
+            }
         path, root = str(scope["path"]), str(scope.get("root_path") or "")
         paths = (path, root + path) if root else (path,)
         return Caller(str(scope.get("method", "GET")), paths, **found)

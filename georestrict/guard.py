@@ -38,6 +38,8 @@ from georestrict.response import (
     warnings,
 )
 
+_UNREAD = Request(path="")  # what is told of a request that could not be read
+
 Change = Callable[[Iterable[tuple[str, str]]], list[tuple[str, str]]]
 
 
@@ -156,7 +158,7 @@ class Guard:
         A defect of ours, of a strategy, of ``attributes`` or of the server blocks the request, and
         says so in the log.
         """
-        client, request = FAILED, Request(path="")
+        client, request = FAILED, _UNREAD
         snapshot = (engine or self.engine).snapshot
         try:
             received = read(where)

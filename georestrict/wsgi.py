@@ -52,13 +52,14 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         """Decide about one request, whatever it is."""
         judgement = self.judge(_request, environ)
         decision = judgement.decision
-        if self.annotate or not decision.plain_allow:
+        plain = decision.plain_allow
+        if self.annotate or not plain:
             environ["georestrict"] = decision
-        if not decision.plain_allow:
+        if not plain:
             self._announce(judgement, environ)
         if decision.action is Action.BLOCK:
             return self._refuse(judgement, environ, start_response)
-        if not decision.plain_allow:
+        if not plain:
             self._log(judgement, environ)
         change = self.change(judgement)
         return self.app(

@@ -84,8 +84,8 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "endpoints",
     },
     "trial": {
-        "coverage", "tomlfile", "tomllines", "_core", "groups", "networks", "sources", "location", "database",
-        "paths", "policy", "decision", "lists", "request", "routes", "verdicts", "snapshot",
+        "coverage", "tomlfile", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
+        "location", "database", "paths", "policy", "decision", "lists", "request", "routes", "verdicts", "snapshot",
         "response",
     },
     "cli": {

@@ -157,7 +157,16 @@ def advised(text: str, folder: Path | None = None) -> list[tuple[int | None, str
 HIDDEN = {
     "the same words": ('countries = ["CU", "IR"]', 'countries = ["IR"]'),
     "a continent hides its countries": ('continents = ["AF"]', 'countries = ["EG", "ZA"]'),
-    "a country hides its subdivisions": ('countries = ["UA"]', 'subdivisions = ["UA-43"]'),
+    "a country hides its subdivisions": ('countries = ["UA"]', 'subdivisions = ["UA-14"]'),
+    "both countries hide a subdivision that sources file under either": (
+        'countries = ["UA", "RU"]',
+        'subdivisions = ["UA-43"]',
+    ),
+    "a subdivision under its other name": ('subdivisions = ["UA-43"]', 'subdivisions = ["RU-CR"]'),
+    "the countries of a continent": (
+        'continents = ["AF"]',
+        'countries = ["EG", "DE"]\ncontinents = ["AF"]',
+    ),
     "without a path hides with one": ('countries = ["CU"]', 'countries = ["CU"]\npaths = ["/a"]'),
     "a path hides those below": (
         'countries = ["CU"]\npaths = ["/v1/*"]',
@@ -199,6 +208,10 @@ HIDDEN = {
     ),
 }
 REACHED = {
+    "a subdivision that sources file under another country, too": (
+        'countries = ["UA"]',
+        'subdivisions = ["UA-43"]',
+    ),
     "more countries": ('countries = ["CU"]', 'countries = ["CU", "IR"]'),
     "another word": ('countries = ["CU"]', 'categories = ["tor"]'),
     "one more word before": ('countries = ["CU"]\ncategories = ["tor"]', 'countries = ["CU"]'),
@@ -263,7 +276,38 @@ def test_counting_hides_nothing_and_letting_through_hides_no_stranger_spelling()
     open_path = START + rule("first", "allow", 'paths = ["/a"]') + rule("second", "allow", path)
     assert not [message for _, message in advised(counting) if "never reached" in message]
     assert not [message for _, message in advised(strict) if "never reached" in message]
+    assert [message for _, message in advised(strict) if "odd spellings" in message]
     assert [message for _, message in advised(open_path) if "never reached" in message]
+    networks = 'networks = ["0.0.0.0-255.255.255.255", "::/0"]'
+    everyone = START + rule("first", "allow", networks) + rule("second", "block", cuba)
+    assert [message for _, message in advised(everyone) if "never reached" in message]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "odd"),
+    [
+        ('paths = ["/v1/*"]', 'paths = ["/v1/admin"]', "/v1/admin"),
+        ('methods = ["GET", "POST"]', 'methods = ["POST"]', "POST"),
+        ('hosts = ["*.a.example"]', 'hosts = ["b.a.example"]', "b.a.example"),
+        (
+            'paths = ["/v1/*"]\nmethods = ["POST"]',
+            'paths = ["/v1/a"]\nmethods = ["POST"]',
+            "/v1/a, POST",
+        ),
+    ],
+)
+def test_a_block_that_only_odd_spellings_reach_is_told_h7(
+    earlier: str, later: str, odd: str
+) -> None:
+    china = 'countries = ["CN"]\n'
+    text = START + rule("first", "allow", china + earlier) + rule("second", "block", china + later)
+    assert advised(text) == [
+        (
+            8 + earlier.count("\n") + 1,
+            f"rules[2] (second): only odd spellings of {odd} reach it: rule 1 (first) matches "
+            "everything else that it does; move it up, or remove it",
+        )
+    ]
 
 
 def test_a_list_that_holds_all_of_a_later_one_hides_it(tmp_path: Path) -> None:

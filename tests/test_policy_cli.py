@@ -140,6 +140,32 @@ def test_what_only_other_data_knows_is_a_note_and_with_stated_data_a_problem(fil
     assert run("check", file).output.startswith(f"{file}:5: lists.b.path: ")
 
 
+def test_everything_that_is_wrong_with_lists_and_data_is_told_at_once(file: Path) -> None:
+    file.write_text(
+        START
+        + '[lists.b]\npath = "gone.txt"\n[lists.c]\npath = "lost.txt"\n'
+        + rule("a", "block", 'subdivisions = ["US-NJ", "US-NY"]')
+        + rule("b", "block", "asns = [64500]"),
+        encoding="utf-8",
+    )
+    result = run("check", file)
+    assert result.exit_code == 2
+    beginnings = [
+        f"{file}:5: lists.b.path: ",
+        f"{file}:7: lists.c.path: ",
+        f"{file}:11: note: rules[1] (a).subdivisions: US-NJ needs",
+        f"{file}:11: note: rules[1] (a).subdivisions: US-NY needs",
+        f"{file}:15: note: rules[2] (b).asns: AS64500 needs",
+    ]
+    told = result.output.splitlines()
+    assert len(told) == len(beginnings)
+    for sentence, beginning in zip(told, beginnings, strict=True):
+        assert sentence.startswith(beginning)
+    image = Path(georestrict.__file__).with_name("default.grdb")
+    stated = run("check", "--database", image, file).output
+    assert stated.splitlines() == [line.replace(" note:", "") for line in told]
+
+
 # advice
 
 

@@ -540,8 +540,14 @@ def test_explain_reads_headers_and_says_when_a_credential_has_been_shown(file: P
         (["81.2.69.0/24"], "give one address, not a network or a range"),
         (["81.2.69.142", "--at", "2026-11-22"], "a time without an offset; add Z"),
         (["81.2.69.142", "--at", "soon"], "must be a time such as"),
-        (["81.2.69.142", "--header", "X-Staff"], "'X-Staff' has no ':'; write 'Accept: text/html'"),
-        (["81.2.69.142", "--attribute", "paid"], "'paid' has no '='; write customer=eligible"),
+        (
+            ["81.2.69.142", "--header", "X-Staff"],
+            "it has no name before a ':'; write 'Accept: text/html'",
+        ),
+        (
+            ["81.2.69.142", "--attribute", "paid"],
+            "it has no name before a '='; write customer=eligible",
+        ),
         (["81.2.69.142", "--database", "gone.grdb"], "gone.grdb"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
@@ -552,6 +558,15 @@ def test_bad_input_gives_one_sentence(file: Path, arguments: list[str], told: st
     assert result.exit_code in (1, 2)
     assert told in result.output
     assert "Traceback" not in result.output
+
+
+def test_an_error_does_not_show_what_a_header_or_an_attribute_holds(file: Path) -> None:
+    file.write_text('default = "allow"\n', encoding="utf-8")
+    for option, good in (("--header", "A: b"), ("--attribute", "a=b")):
+        result = run("explain", file, "81.2.69.142", option, good, option, "X-Key sekret")
+        assert result.exit_code == 2
+        assert "number 2 has no name before" in result.output
+        assert "sekret" not in result.output
 
 
 def test_the_check_of_addresses_takes_time_host_header_and_attribute_too(file: Path) -> None:

@@ -43,10 +43,12 @@ def _pairs(
 
     def split(context: Any, parameter: Any, given: Sequence[str]) -> Pairs:
         found = []
-        for text in given:
+        for number, text in enumerate(given, 1):
             name, marked, value = text.partition(mark)
             if not marked or not name.strip():
-                raise click.BadParameter(f"{text!r} has no {mark!r}; write {example}")
+                # not shown: it may be a secret
+                which = "it" if len(given) == 1 else f"number {number}"
+                raise click.BadParameter(f"{which} has no name before a {mark!r}; write {example}")
             found.append((name.strip(), value.strip() if mark == ":" else value))
         return tuple(found)
 

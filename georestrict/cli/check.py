@@ -10,6 +10,7 @@ import click
 from georestrict.cli import options
 from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
 from georestrict.database import number_of
+from georestrict.decision import Decision
 from georestrict.engine import Engine
 from georestrict.location import Status
 
@@ -73,6 +74,7 @@ def check(
                         "address": text,
                         "action": decision.action,
                         "would": decision.would,
+                        "emergency": decision.emergency,
                         "reason": decision.reason,
                         "rule": decision.rule,
                         "code": decision.code,
@@ -86,9 +88,7 @@ def check(
                 )
             )
         else:
-            action = (
-                str(decision.action) if decision.would is None else f"dry-run: {decision.would}"
-            )
+            action = _action(decision)
             where = location.country or (
                 location.status if location.status is not Status.KNOWN else "-"
             )
@@ -105,3 +105,10 @@ def check(
     if not as_json:
         print_table(("ADDRESS", "COUNTRY", "ACTION", "REASON", "RULE", "MATCHED"), rows)
     end(invalid, total)
+
+
+def _action(decision: Decision) -> str:
+    """Return what is enforced, and what would be without a dry run or the emergency switch."""
+    if decision.emergency:
+        return f"emergency: {decision.action} ({decision.would})"
+    return str(decision.action) if decision.would is None else f"dry-run: {decision.would}"

@@ -540,6 +540,8 @@ def test_explain_reads_headers_and_says_when_a_credential_has_been_shown(file: P
         (["81.2.69.0/24"], "give one address, not a network or a range"),
         (["81.2.69.142", "--at", "2026-11-22"], "a time without an offset; add Z"),
         (["81.2.69.142", "--at", "soon"], "must be a time such as"),
+        (["81.2.69.142", "--path", "/status?x=1"], "leave '?' out"),
+        (["81.2.69.142", "--path", "status"], "'status' must begin with '/'"),
         (
             ["81.2.69.142", "--header", "X-Staff"],
             "it has no name before a ':'; write 'Accept: text/html'",
@@ -558,6 +560,45 @@ def test_bad_input_gives_one_sentence(file: Path, arguments: list[str], told: st
     assert result.exit_code in (1, 2)
     assert told in result.output
     assert "Traceback" not in result.output
+
+
+def test_junk_instead_of_an_address_exits_with_1(file: Path) -> None:
+    file.write_text(START, encoding="utf-8")
+    result = run("explain", file, "junk")
+    assert result.exit_code == 1
+    assert result.output.startswith("georestrict: ADDRESS: ")
+
+
+def test_a_path_is_taken_as_it_is_sent(file: Path) -> None:
+    words = 'countries = ["GB"]\npaths = ["/café/*"]'
+    cases = "".join(
+        f'[[tests]]\ncountry = "GB"\npath = "{path}"\nexpect = "{expected}"\n'
+        for path, expected in (
+            ("/caf%C3%A9", "warn"),
+            ("/café/a", "warn"),
+            ("/caf%C3%A9/%61", "block"),
+            ("/tea", "allow"),
+        )
+    )
+    rules = rule("a", "warn", words) + rule("b", "block", words)
+    file.write_text(START + rules + cases, encoding="utf-8")
+    assert run("test", file).output == "4 passed, 0 failed\n"
+    explained = run("explain", file, "81.2.69.142", "--path", "/caf%C3%A9").output
+    assert "yes  path /café is in paths [/café/*]" in explained
+    arguments = ["check", "--policy", str(file), "81.2.69.142", "--json", "--path"]
+    for path, rule_name in (("/caf%C3%A9", "a"), ("/caf%C3%A9/%61", "b")):
+        found = CliRunner().invoke(main, [*arguments, path])
+        assert json.loads(found.output)["rule"] == rule_name
+    assert CliRunner().invoke(main, [*arguments, "/a?b"]).exit_code == 2
+
+
+def test_the_check_of_addresses_takes_a_protocol(file: Path) -> None:
+    words = 'countries = ["GB"]\nprotocols = ["websocket"]'
+    file.write_text(START + rule("a", "block", words), encoding="utf-8")
+    arguments = ["check", "--policy", str(file), "81.2.69.142", "--json"]
+    assert json.loads(CliRunner().invoke(main, arguments).output)["action"] == "allow"
+    arguments += ["--protocol", "websocket"]
+    assert json.loads(CliRunner().invoke(main, arguments).output)["action"] == "block"
 
 
 def test_an_error_does_not_show_what_a_header_or_an_attribute_holds(file: Path) -> None:

@@ -13,15 +13,17 @@ from georestrict.database import number_of
 from georestrict.decision import Decision
 from georestrict.engine import Engine
 from georestrict.location import Status
+from georestrict.paths import as_sent
 
 
 @click.command()
 @click.argument("address", nargs=-1, required=True)
 @click.option("--policy", type=click.Path(), required=True, help="The policy file (TOML).")
 @click.option("--database", type=click.Path(), help="A compiled image instead of the default data.")
-@click.option("--path", default="/", show_default=True, help="The request's path.")
+@options.path
 @click.option("--method", default="GET", show_default=True, help="The request's method.")
 @click.option("--host", default="", help="The request's host.")
+@options.protocol
 @options.at
 @options.header
 @options.attribute
@@ -35,6 +37,7 @@ def check(
     path: str,
     method: str,
     host: str,
+    protocol: str,
     at: datetime | None,
     header: options.Pairs,
     attribute: options.Pairs,
@@ -45,6 +48,7 @@ def check(
     ADDRESS may be '-': one address a line from standard input.
     """
     engine = Engine(policy, database=database)
+    seen, raw_path = as_sent(path)
     total = invalid = 0
     rows = []
     for text in addresses(address):
@@ -59,9 +63,11 @@ def check(
             continue
         decision = engine.decide(
             text,
-            path=path,
+            path=seen,
+            raw_path=raw_path,
             method=method,
             host=host,
+            protocol=protocol,
             headers=options.header_lines(header),
             attributes=dict(attribute),
             at=at,

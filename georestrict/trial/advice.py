@@ -47,6 +47,7 @@ def advice(
         for path, message in (
             *_hidden(policy),
             *_ended(policy, now),
+            *_empty(policy),
             *_open(policy, document),
             *_separated(policy, now),
             *_without_territories(policy, document),
@@ -247,6 +248,35 @@ def _ended(policy: Policy, now: datetime) -> _Told:
                 f"rules[{number + 1}] ({rule.name}).until: was {rule.until.date()}, so the rule "
                 "matches nothing any more; remove it",
             )
+
+    for name, credential in policy.credentials.items():
+        if credential.until is not None and credential.until <= now:
+            yield (
+                ("credentials", name, "until"),
+                f"credentials.{name}.until: was {credential.until.date()}, so nobody can show it "
+                "any more; remove it, or let it end later",
+            )
+
+
+def _empty(policy: Policy) -> _Told:
+    """Tell of words that match nothing, whatever the request."""
+    for number, rule in enumerate(policy.rules):
+        key = f"rules[{number + 1}] ({rule.name})"
+        for place, words in enumerate((rule, *rule.unless)):
+            path: KeyPath = ("rules", number, *(("unless", place - 1) if place else ()))
+            at = f"{key}.unless[{place}]" if place else key
+            if _reach(words) == frozenset():
+                yield (
+                    path,
+                    f"{at}: matches nothing: no country is in its countries, subdivisions and "
+                    "continents alike; remove one of these words, or write two rules",
+                )
+            if "*" in words.methods:
+                yield (
+                    (*path, "methods"),
+                    f'{at}.methods: "*" is a method of that name, not every one; leave methods out '
+                    "to match all of them",
+                )
 
 
 def _open(policy: Policy, document: Mapping[str, Any]) -> _Told:

@@ -24,14 +24,21 @@ def check_coverage(policy: Policy, database: Database) -> None:
     Raises:
         ConfigurationError: if it knows no AS numbers at all, or no subdivision of a country.
     """
+    for lack in lacking(policy, database):
+        raise ConfigurationError(lack)
+
+
+def lacking(policy: Policy, database: Database) -> Iterator[str]:
+    """Yield what a policy asks for that a database cannot answer, each with place and fix."""
     for place, words in _conditions(policy):
-        _check_subdivisions(sorted(words.subdivisions), place, database)
+        yield from _lacking_subdivisions(sorted(words.subdivisions), place, database)
         if words.asns and not database.has_asns:
-            raise ConfigurationError(
+            yield (
                 f"{place}.asns: AS{min(words.asns)} needs data with AS numbers, which "
                 f"{database.metadata.path} has not; open an MMDB with AS numbers, or compile an "
                 "image with a source of the layer 'asn'"
             )
+            continue
         for number in sorted(words.asns - database.asns if words.asns else ()):
             logger.warning(
                 "%s.asns: %s has no addresses of AS%d, so it matches nothing",
@@ -41,18 +48,19 @@ def check_coverage(policy: Policy, database: Database) -> None:
             )
 
 
-def _check_subdivisions(codes: list[str], place: str, database: Database) -> None:
+def _lacking_subdivisions(codes: list[str], place: str, database: Database) -> Iterator[str]:
     for code in codes:
         wanted = subdivisions.spellings(code)
         if wanted & database.subdivisions:
             continue
         countries = {each[:2] for each in wanted}
         if not any(known[:2] in countries for known in database.subdivisions):
-            raise ConfigurationError(
+            yield (
                 f"{place}.subdivisions: {code} needs subdivision data, and "
                 f"{database.metadata.path} has none of {' or '.join(sorted(countries))}; open an "
                 "MMDB with subdivisions, or name the whole country in countries"
             )
+            continue
         turned = "-".join(reversed(code.split("-")))
         hint = f"; did you mean {turned}?" if turned in database.subdivisions else ""
         logger.warning(

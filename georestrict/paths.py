@@ -173,6 +173,15 @@ def _joined(segments: list[str]) -> str:
     return "/" + "/".join(segment for segment in segments if segment)
 
 
+def as_sent(text: str) -> tuple[str, bytes | None]:
+    """Return the path that an app sees, and how it was sent, of one as a person writes it.
+
+    >>> as_sent("/caf%C3%A9"), as_sent("/café")
+    (('/café', b'/caf%C3%A9'), ('/café', None))
+    """
+    return (_decoded(text), text.encode("utf-8", "surrogatepass")) if "%" in text else (text, None)
+
+
 def checked_pattern(pattern: str) -> str:
     """Return a pattern, or say what is wrong with it.
 

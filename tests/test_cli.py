@@ -372,6 +372,17 @@ def test_check_says_what_a_dry_run_would_do(image: Path, policy: Path) -> None:
     assert (told["action"], told["would"]) == ("allow", "block")
 
 
+def test_check_says_what_the_emergency_switch_makes_of_a_block(
+    image: Path, policy: Path, tmp_path: Path
+) -> None:
+    policy.write_text('emergency_file = "off"\n' + POLICY)
+    (tmp_path / "off").touch()
+    arguments = ("--policy", policy, "--database", image, "175.16.199.1")
+    assert table(run("check", *arguments))["175.16.199.1"][1] == "emergency: warn (block)"
+    told = lines(run("check", "--json", *arguments))[0]
+    assert (told["action"], told["would"], told["emergency"]) == ("warn", "block", True)
+
+
 def test_check_reads_standard_input(image: Path, policy: Path) -> None:
     result = run(
         "check",

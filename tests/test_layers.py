@@ -84,13 +84,13 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "endpoints",
     },
     "trial": {
-        "coverage", "tomlfile", "tomllines", "_core", "groups", "networks", "sources", "location", "database",
-        "paths", "policy", "decision", "lists", "request", "routes", "verdicts", "snapshot",
+        "coverage", "tomlfile", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
+        "location", "database", "paths", "policy", "decision", "lists", "request", "routes", "verdicts", "snapshot",
         "response",
     },
     "cli": {
         "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "manifest",
-        "location", "database", "diagnose", "guard", "policy", "decision", "request", "asgi",
+        "location", "database", "diagnose", "guard", "paths", "policy", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial",
     },
 }  # fmt: skip

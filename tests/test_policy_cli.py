@@ -140,6 +140,32 @@ def test_what_only_other_data_knows_is_a_note_and_with_stated_data_a_problem(fil
     assert run("check", file).output.startswith(f"{file}:5: lists.b.path: ")
 
 
+def test_everything_that_is_wrong_with_lists_and_data_is_told_at_once(file: Path) -> None:
+    file.write_text(
+        START
+        + '[lists.b]\npath = "gone.txt"\n[lists.c]\npath = "lost.txt"\n'
+        + rule("a", "block", 'subdivisions = ["US-NJ", "US-NY"]')
+        + rule("b", "block", "asns = [64500]"),
+        encoding="utf-8",
+    )
+    result = run("check", file)
+    assert result.exit_code == 2
+    beginnings = [
+        f"{file}:5: lists.b.path: ",
+        f"{file}:7: lists.c.path: ",
+        f"{file}:11: note: rules[1] (a).subdivisions: US-NJ needs",
+        f"{file}:11: note: rules[1] (a).subdivisions: US-NY needs",
+        f"{file}:15: note: rules[2] (b).asns: AS64500 needs",
+    ]
+    told = result.output.splitlines()
+    assert len(told) == len(beginnings)
+    for sentence, beginning in zip(told, beginnings, strict=True):
+        assert sentence.startswith(beginning)
+    image = Path(georestrict.__file__).with_name("default.grdb")
+    stated = run("check", "--database", image, file).output
+    assert stated.splitlines() == [line.replace(" note:", "") for line in told]
+
+
 # advice
 
 
@@ -157,7 +183,16 @@ def advised(text: str, folder: Path | None = None) -> list[tuple[int | None, str
 HIDDEN = {
     "the same words": ('countries = ["CU", "IR"]', 'countries = ["IR"]'),
     "a continent hides its countries": ('continents = ["AF"]', 'countries = ["EG", "ZA"]'),
-    "a country hides its subdivisions": ('countries = ["UA"]', 'subdivisions = ["UA-43"]'),
+    "a country hides its subdivisions": ('countries = ["UA"]', 'subdivisions = ["UA-14"]'),
+    "both countries hide a subdivision that sources file under either": (
+        'countries = ["UA", "RU"]',
+        'subdivisions = ["UA-43"]',
+    ),
+    "a subdivision under its other name": ('subdivisions = ["UA-43"]', 'subdivisions = ["RU-CR"]'),
+    "the countries of a continent": (
+        'continents = ["AF"]',
+        'countries = ["EG", "DE"]\ncontinents = ["AF"]',
+    ),
     "without a path hides with one": ('countries = ["CU"]', 'countries = ["CU"]\npaths = ["/a"]'),
     "a path hides those below": (
         'countries = ["CU"]\npaths = ["/v1/*"]',
@@ -199,6 +234,10 @@ HIDDEN = {
     ),
 }
 REACHED = {
+    "a subdivision that sources file under another country, too": (
+        'countries = ["UA"]',
+        'subdivisions = ["UA-43"]',
+    ),
     "more countries": ('countries = ["CU"]', 'countries = ["CU", "IR"]'),
     "another word": ('countries = ["CU"]', 'categories = ["tor"]'),
     "one more word before": ('countries = ["CU"]\ncategories = ["tor"]', 'countries = ["CU"]'),
@@ -263,7 +302,38 @@ def test_counting_hides_nothing_and_letting_through_hides_no_stranger_spelling()
     open_path = START + rule("first", "allow", 'paths = ["/a"]') + rule("second", "allow", path)
     assert not [message for _, message in advised(counting) if "never reached" in message]
     assert not [message for _, message in advised(strict) if "never reached" in message]
+    assert [message for _, message in advised(strict) if "odd spellings" in message]
     assert [message for _, message in advised(open_path) if "never reached" in message]
+    networks = 'networks = ["0.0.0.0-255.255.255.255", "::/0"]'
+    everyone = START + rule("first", "allow", networks) + rule("second", "block", cuba)
+    assert [message for _, message in advised(everyone) if "never reached" in message]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "odd"),
+    [
+        ('paths = ["/v1/*"]', 'paths = ["/v1/admin"]', "/v1/admin"),
+        ('methods = ["GET", "POST"]', 'methods = ["POST"]', "POST"),
+        ('hosts = ["*.a.example"]', 'hosts = ["b.a.example"]', "b.a.example"),
+        (
+            'paths = ["/v1/*"]\nmethods = ["POST"]',
+            'paths = ["/v1/a"]\nmethods = ["POST"]',
+            "/v1/a, POST",
+        ),
+    ],
+)
+def test_a_block_that_only_odd_spellings_reach_is_told_h7(
+    earlier: str, later: str, odd: str
+) -> None:
+    china = 'countries = ["CN"]\n'
+    text = START + rule("first", "allow", china + earlier) + rule("second", "block", china + later)
+    assert advised(text) == [
+        (
+            8 + earlier.count("\n") + 1,
+            f"rules[2] (second): only odd spellings of {odd} reach it: rule 1 (first) matches "
+            "everything else that it does; move it up, or remove it",
+        )
+    ]
 
 
 def test_a_list_that_holds_all_of_a_later_one_hides_it(tmp_path: Path) -> None:
@@ -305,6 +375,22 @@ UNWISE: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
     "a rule has ended": (
         START + rule("a", "block", 'countries = ["CU"]\nuntil = 2026-11-22T00:00:00Z'),
         [(8, "rules[1] (a).until: was 2026-11-22, so the rule matches nothing any more")],
+    ),
+    "a credential has ended": (
+        START + '[credentials.staff]\nheader = "X"\nsha256 = ["' + "0" * 64 + '"]\nuntil = 2026-11-01T00:00:00Z\n' + rule("a", "allow", 'credentials = ["staff"]'),
+        [(7, "credentials.staff.until: was 2026-11-01, so nobody can show it any more")],
+    ),
+    "a star is no method": (
+        START + rule("a", "block", 'countries = ["CU"]\nmethods = ["*"]\nunless = { methods = ["*"] }'),
+        [(8, 'rules[1] (a).methods: "*" is a method'), (9, 'rules[1] (a).unless[1].methods: "*" is a method')],
+    ),
+    "a continent that holds none of the countries": (
+        START + rule("a", "block", 'countries = ["CU"]\ncontinents = ["AF"]'),
+        [(4, "rules[1] (a): matches nothing: no country is in its")],
+    ),
+    "an exception for a subdivision of another country": (
+        START + rule("a", "block", 'countries = ["CU"]\nunless = { countries = ["DE"], subdivisions = ["UA-43"] }'),
+        [(8, "rules[1] (a).unless[1]: matches nothing")],
     ),
     "things that nothing names": (
         START + '[credentials.staff]\nheader = "X"\nsha256 = ["' + "0" * 64 + '"]\n[responses.page]\ntype = "html"\n',
@@ -470,8 +556,16 @@ def test_explain_reads_headers_and_says_when_a_credential_has_been_shown(file: P
         (["81.2.69.0/24"], "give one address, not a network or a range"),
         (["81.2.69.142", "--at", "2026-11-22"], "a time without an offset; add Z"),
         (["81.2.69.142", "--at", "soon"], "must be a time such as"),
-        (["81.2.69.142", "--header", "X-Staff"], "'X-Staff' has no ':'; write 'Accept: text/html'"),
-        (["81.2.69.142", "--attribute", "paid"], "'paid' has no '='; write customer=eligible"),
+        (["81.2.69.142", "--path", "/status?x=1"], "leave '?' out"),
+        (["81.2.69.142", "--path", "status"], "'status' must begin with '/'"),
+        (
+            ["81.2.69.142", "--header", "X-Staff"],
+            "it has no name before a ':'; write 'Accept: text/html'",
+        ),
+        (
+            ["81.2.69.142", "--attribute", "paid"],
+            "it has no name before a '='; write customer=eligible",
+        ),
         (["81.2.69.142", "--database", "gone.grdb"], "gone.grdb"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
@@ -482,6 +576,54 @@ def test_bad_input_gives_one_sentence(file: Path, arguments: list[str], told: st
     assert result.exit_code in (1, 2)
     assert told in result.output
     assert "Traceback" not in result.output
+
+
+def test_junk_instead_of_an_address_exits_with_1(file: Path) -> None:
+    file.write_text(START, encoding="utf-8")
+    result = run("explain", file, "junk")
+    assert result.exit_code == 1
+    assert result.output.startswith("georestrict: ADDRESS: ")
+
+
+def test_a_path_is_taken_as_it_is_sent(file: Path) -> None:
+    words = 'countries = ["GB"]\npaths = ["/café/*"]'
+    cases = "".join(
+        f'[[tests]]\ncountry = "GB"\npath = "{path}"\nexpect = "{expected}"\n'
+        for path, expected in (
+            ("/caf%C3%A9", "warn"),
+            ("/café/a", "warn"),
+            ("/caf%C3%A9/%61", "block"),
+            ("/tea", "allow"),
+        )
+    )
+    rules = rule("a", "warn", words) + rule("b", "block", words)
+    file.write_text(START + rules + cases, encoding="utf-8")
+    assert run("test", file).output == "4 passed, 0 failed\n"
+    explained = run("explain", file, "81.2.69.142", "--path", "/caf%C3%A9").output
+    assert "yes  path /café is in paths [/café/*]" in explained
+    arguments = ["check", "--policy", str(file), "81.2.69.142", "--json", "--path"]
+    for path, rule_name in (("/caf%C3%A9", "a"), ("/caf%C3%A9/%61", "b")):
+        found = CliRunner().invoke(main, [*arguments, path])
+        assert json.loads(found.output)["rule"] == rule_name
+    assert CliRunner().invoke(main, [*arguments, "/a?b"]).exit_code == 2
+
+
+def test_the_check_of_addresses_takes_a_protocol(file: Path) -> None:
+    words = 'countries = ["GB"]\nprotocols = ["websocket"]'
+    file.write_text(START + rule("a", "block", words), encoding="utf-8")
+    arguments = ["check", "--policy", str(file), "81.2.69.142", "--json"]
+    assert json.loads(CliRunner().invoke(main, arguments).output)["action"] == "allow"
+    arguments += ["--protocol", "websocket"]
+    assert json.loads(CliRunner().invoke(main, arguments).output)["action"] == "block"
+
+
+def test_an_error_does_not_show_what_a_header_or_an_attribute_holds(file: Path) -> None:
+    file.write_text('default = "allow"\n', encoding="utf-8")
+    for option, good in (("--header", "A: b"), ("--attribute", "a=b")):
+        result = run("explain", file, "81.2.69.142", option, good, option, "X-Key sekret")
+        assert result.exit_code == 2
+        assert "number 2 has no name before" in result.output
+        assert "sekret" not in result.output
 
 
 def test_the_check_of_addresses_takes_time_host_header_and_attribute_too(file: Path) -> None:

@@ -231,6 +231,18 @@ FOLLOWING: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
         'default = "allow"\n[fallback]\nunknown = "no"\n',
         [(3, "fallback.unknown: is 'no'")],
     ),
+    "the only date": (
+        'default = "allow"\n[[rules]]\nname = "a"\nblock_from = 2027-01-01T00:00:00\ncountries = ["CU"]\n',
+        [(4, "rules[1] (a).block_from: is 2027-01-01T00:00:00, a time without an offset")],
+    ),
+    "both dates": (
+        'default = "allow"\n[[rules]]\nname = "a"\nwarn_from = 2026-12-01\nblock_from = 2027-01-01\ncountries = ["CU"]\n',
+        [(4, "rules[1] (a).warn_from: is the date"), (5, "rules[1] (a).block_from: is the date")],
+    ),
+    "where a test comes from": (
+        'default = "allow"\n[[tests]]\naddress = "junk"\nexpect = "allow"\n',
+        [(3, "tests[1].address: is 'junk'")],
+    ),
     "a wrong action beside a schedule": (
         'default = "allow"\n[[rules]]\nname = "a"\naction = "no"\nblock_from = 2026-01-01T00:00:00Z\npaths = ["/a"]\n',
         [(4, "rules[1] (a).action: is 'no'")],

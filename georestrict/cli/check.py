@@ -10,17 +10,20 @@ import click
 from georestrict.cli import options
 from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
 from georestrict.database import number_of
+from georestrict.decision import Decision
 from georestrict.engine import Engine
 from georestrict.location import Status
+from georestrict.paths import as_sent
 
 
 @click.command()
 @click.argument("address", nargs=-1, required=True)
 @click.option("--policy", type=click.Path(), required=True, help="The policy file (TOML).")
 @click.option("--database", type=click.Path(), help="A compiled image instead of the default data.")
-@click.option("--path", default="/", show_default=True, help="The request's path.")
+@options.path
 @click.option("--method", default="GET", show_default=True, help="The request's method.")
 @click.option("--host", default="", help="The request's host.")
+@options.protocol
 @options.at
 @options.header
 @options.attribute
@@ -34,6 +37,7 @@ def check(
     path: str,
     method: str,
     host: str,
+    protocol: str,
     at: datetime | None,
     header: options.Pairs,
     attribute: options.Pairs,
@@ -44,6 +48,7 @@ def check(
     ADDRESS may be '-': one address a line from standard input.
     """
     engine = Engine(policy, database=database)
+    seen, raw_path = as_sent(path)
     total = invalid = 0
     rows = []
     for text in addresses(address):
@@ -58,9 +63,11 @@ def check(
             continue
         decision = engine.decide(
             text,
-            path=path,
+            path=seen,
+            raw_path=raw_path,
             method=method,
             host=host,
+            protocol=protocol,
             headers=options.header_lines(header),
             attributes=dict(attribute),
             at=at,
@@ -73,6 +80,7 @@ def check(
                         "address": text,
                         "action": decision.action,
                         "would": decision.would,
+                        "emergency": decision.emergency,
                         "reason": decision.reason,
                         "rule": decision.rule,
                         "code": decision.code,
@@ -86,9 +94,7 @@ def check(
                 )
             )
         else:
-            action = (
-                str(decision.action) if decision.would is None else f"dry-run: {decision.would}"
-            )
+            action = _action(decision)
             where = location.country or (
                 location.status if location.status is not Status.KNOWN else "-"
             )
@@ -105,3 +111,10 @@ def check(
     if not as_json:
         print_table(("ADDRESS", "COUNTRY", "ACTION", "REASON", "RULE", "MATCHED"), rows)
     end(invalid, total)
+
+
+def _action(decision: Decision) -> str:
+    """Return what is enforced, and what would be without a dry run or the emergency switch."""
+    if decision.emergency:
+        return f"emergency: {decision.action} ({decision.would})"
+    return str(decision.action) if decision.would is None else f"dry-run: {decision.would}"

@@ -32,6 +32,33 @@ at = click.option(
 )
 
 
+class _Path(click.ParamType[str]):
+    name = "PATH"
+
+    def convert(self, value: Any, param: Any, context: Any) -> str:
+        text = str(value)
+        if not text.startswith("/"):
+            self.fail(f"{text!r} must begin with '/'", param, context)
+        if "?" in text:
+            self.fail(f"{text!r}: rules ask for the path alone, leave '?' out", param, context)
+        return text
+
+
+path = click.option(
+    "--path",
+    type=_Path(),
+    default="/",
+    show_default=True,
+    help="The request's path, as it is sent: %2F is an escape.",
+)
+protocol = click.option(
+    "--protocol",
+    type=click.Choice(checks.PROTOCOLS),
+    default="http",
+    show_default=True,
+    help="The request's protocol.",
+)
+
 #: Names with values, as they were given.
 Pairs = tuple[tuple[str, str], ...]
 
@@ -43,10 +70,12 @@ def _pairs(
 
     def split(context: Any, parameter: Any, given: Sequence[str]) -> Pairs:
         found = []
-        for text in given:
+        for number, text in enumerate(given, 1):
             name, marked, value = text.partition(mark)
             if not marked or not name.strip():
-                raise click.BadParameter(f"{text!r} has no {mark!r}; write {example}")
+                # not shown: it may be a secret
+                which = "it" if len(given) == 1 else f"number {number}"
+                raise click.BadParameter(f"{which} has no name before a {mark!r}; write {example}")
             found.append((name.strip(), value.strip() if mark == ":" else value))
         return tuple(found)
 

@@ -22,6 +22,11 @@ MOST = 100
 _MOST_READINGS = 10 * MOST
 _MISSING = re.compile(r"\.?([a-z0-9_]+): is missing")
 _UNDEFINED = re.compile(r": (list|credential|response) .* is not defined")
+# What may stand there instead of a key that is missing.
+_INSTEAD = {
+    "action": ("warn_from", "block_from"),
+    "country": ("address", "case", "subdivision"),
+}
 # What stands in for what was wrong, so that the rest can be read.
 _VALUES: dict[str, Any] = {
     "default": "block",
@@ -91,8 +96,11 @@ def find(document: Mapping[str, Any], folder: Path, lines: Mapping[KeyPath, int]
 def _follows(wrong: KeyPath, tail: str, removed: Set[KeyPath]) -> bool:
     """Whether something is only wrong because of what has been put out of the way."""
     undefined = _UNDEFINED.match(tail)
-    return any(gone[: len(wrong)] == wrong for gone in removed) or (
-        undefined is not None and (f"{undefined[1]}s",) in removed
+    instead = _INSTEAD.get(str(wrong[-1]), ()) if wrong and _MISSING.match(tail) else ()
+    return (
+        any(gone[: len(wrong)] == wrong for gone in removed)
+        or any((*wrong[:-1], key) in removed for key in instead)
+        or (undefined is not None and (f"{undefined[1]}s",) in removed)
     )
 
 

@@ -7,6 +7,7 @@ accepts every valid policy. What no schema can say, such as that a list is defin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from georestrict.countries import NAMES
@@ -30,7 +31,10 @@ _TIME: _Schema = {
 }
 _CONTACT: _Schema = {"type": "string", "pattern": r"^(https://|mailto:)\S+$", "minLength": 12}
 _LINK: _Schema = {"type": "string", "pattern": r"^https://\S+$"}
-_PATH: _Schema = {"type": "string", "pattern": r"^/[^?#%]*$"}
+_PATH: _Schema = {
+    "type": "string",
+    "pattern": r"^(?!.*//)(?!.*/\.\.?(/|$))/[^?#%;\\\x00-\x1f\x7f]*$",
+}
 _TOKEN: _Schema = {"type": "string", "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}
 
 
@@ -67,6 +71,18 @@ def _named(entry: _Schema) -> _Schema:
     return {"type": "object", "additionalProperties": entry, "minProperties": 1}
 
 
+def _if(key: str, values: Sequence[str | int], then: _Schema) -> _Schema:
+    """Return what holds where a key is there with one of some values."""
+    return {
+        "if": {"properties": {key: {"enum": [*values]}}, "required": [key]},
+        "then": then,
+    }
+
+
+def _without(*keys: str) -> _Schema:
+    return {"properties": dict.fromkeys(keys, False)}
+
+
 def _told(schema: _Schema, description: str) -> _Schema:
     return {"description": description, **schema}
 
@@ -77,12 +93,13 @@ _COUNTRY_OR_GROUP: _Schema = {
     "anyOf": [{"enum": [*NAMES, *GROUPS]}, {"pattern": _any_case([*NAMES, *GROUPS])}],
 }
 _SUBDIVISION: _Schema = {"type": "string", "pattern": r"^[A-Za-z]{2}-[A-Za-z0-9]{1,3}$"}
-_CATEGORY: _Schema = {
-    "enum": [
+_CATEGORY = _words(
+    [
         *map(str, Category),
         *(f"{category}:{confidence}" for category in Category for confidence in Confidence),
-    ]
-}
+    ],
+    any_case=True,
+)
 _ASN: _Schema = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": (1 << 32) - 1},
@@ -169,6 +186,24 @@ _FORM: dict[str, _Schema] = {
         "Texts by language.",
     ),
 }
+_JOINT_FORM = [
+    _if("type", ["redirect"], {"required": ["location"]}),
+    _if(
+        "type",
+        [each for each in map(str, ResponseType) if each != "redirect"],
+        _without("location"),
+    ),
+    _if("type", ["rfc7725"], {"required": ["blocked_by"]}),
+    _if("status", [451], {"required": ["blocked_by"]}),
+    _if("type", ["json", "html"], {"properties": {"status": {"enum": [403, 451]}}}),
+    _if("type", ["rfc7725"], {"properties": {"status": {"enum": [451]}}}),
+    _if("type", ["redirect"], {"properties": {"status": {"enum": [302, 303]}}}),
+    _if("type", ["app"], _without("status")),
+    _if("status", [302, 303, 403], _without("blocked_by")),
+]
+_FORM_TABLE = _table(
+    {key: _FORM[key] for key in FORM_KEYS} | {key: _TEXTS.get(key, _TEXT) for key in TEXT_KEYS}
+) | {"allOf": _JOINT_FORM}
 _CASE: dict[str, _Schema] = {
     "expect": _told(_words(EXPECTED), "What the policy must say."),
     "name": _told(_NAME, "What the case is about."),
@@ -225,12 +260,7 @@ _POLICY: dict[str, _Schema] = {
         "What partners and staff show.",
     ),
     "responses": _told(
-        _named(
-            _table(
-                {key: _FORM[key] for key in FORM_KEYS}
-                | {key: _TEXTS.get(key, _TEXT) for key in TEXT_KEYS}
-            )
-        ),
+        _named(_FORM_TABLE),
         "Forms of the response to blocked clients.",
     ),
     "rules": _told(
@@ -238,6 +268,7 @@ _POLICY: dict[str, _Schema] = {
             _table({key: _RULE[key] for key in reader.RULE_KEYS}, "name")
             | {
                 "allOf": [
+                    _if("action", ["allow", "count"], _without("response")),
                     {
                         "if": {"required": ["action"]},
                         "then": {"properties": {"warn_from": False, "block_from": False}},
@@ -264,7 +295,15 @@ _POLICY: dict[str, _Schema] = {
             | {
                 "anyOf": [
                     {"required": [key]} for key in ("address", "country", "case", "subdivision")
-                ]
+                ],
+                "allOf": [
+                    _if("case", WITHOUT_COUNTRY, _without("address", "country", "subdivision")),
+                    _if("case", ["unresolved"], _without("categories", "lists", "asn")),
+                    {
+                        "if": {"required": ["address"]},
+                        "then": _without("subdivision", "categories", "lists", "asn"),
+                    },
+                ],
             }
         ),
         "Cases that georestrict policy test tries.",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from georestrict import groups
+from georestrict import countries, groups
 from georestrict.lists import Label, NetworksLabel, parsed_networks
 from georestrict.location import Location, Status
 from georestrict.networks import Category, Confidence
@@ -18,6 +18,7 @@ from georestrict.policy.problems import Problem
 from georestrict.policy.words import whole_families
 from georestrict.snapshot import Snapshot
 from georestrict.sources.networks import NetworkList, parse
+from georestrict.subdivisions import spellings
 from georestrict.tomlfile import read_bytes
 from georestrict.tomllines import KeyPath
 from georestrict.trial.cases import place_of, request_of, tried
@@ -46,6 +47,7 @@ def advice(
         for path, message in (
             *_hidden(policy),
             *_ended(policy, now),
+            *_empty(policy),
             *_open(policy, document),
             *_separated(policy, now),
             *_without_territories(policy, document),
@@ -62,28 +64,40 @@ _Told = Iterator[tuple[KeyPath, str]]
 
 def _hidden(policy: Policy) -> _Told:
     networks = _Networks(policy)
+    reaches = [_reach(rule) for rule in policy.rules]
     for number, later in enumerate(policy.rules):
+        if reaches[number] == frozenset():
+            continue  # it matches nothing, whatever stands before it
         for place, earlier in enumerate(policy.rules[:number], 1):
-            if _hides(earlier, later, networks):
-                yield (
-                    ("rules", number),
-                    f"rules[{number + 1}] ({later.name}): is never reached: rule {place} "
-                    f"({earlier.name}) matches everything that it does; move it up, or remove it",
-                )
-                break
+            odd = _hides(earlier, later, reaches[number], networks)
+            if odd is None:
+                continue
+            never = (
+                f"only odd spellings of {_some(list(odd))} reach it" if odd else "is never reached"
+            )
+            else_ = "else " if odd else ""
+            yield (
+                ("rules", number),
+                f"rules[{number + 1}] ({later.name}): {never}: rule {place} ({earlier.name}) "
+                f"matches everything {else_}that it does; move it up, or remove it",
+            )
+            break
 
 
-def _hides(earlier: Rule, later: Rule, networks: _Networks) -> bool:
-    """Whether an earlier rule decides wherever a later one would match."""
+def _hides(
+    earlier: Rule, later: Rule, reach: frozenset[str] | None, networks: _Networks
+) -> tuple[str, ...] | None:
+    """Return, where an earlier rule decides wherever a later one would, of what it does not.
+
+    That is what the later one blocks in spellings that the earlier one does not let through. It is
+    None where the later rule is not hidden. ``reach`` are the countries that the later can match.
+    """
     if earlier.action is Action.COUNT or not set(earlier.unless) <= set(later.unless):
-        return False
+        return None
     if earlier.until is not None and (later.until is None or later.until > earlier.until):
-        return False
-    blocks_broadly = Action.BLOCK in later.actions and set(earlier.actions) != {Action.BLOCK}
-    if blocks_broadly and (earlier.paths or earlier.methods or earlier.hosts):
-        return False  # what blocks matches more spellings than what lets through
-    return (
-        _covers_places(earlier, later)
+        return None
+    if not (
+        _covers_places(earlier, later, reach)
         and networks.cover(earlier, later)
         and _covers(earlier.asns, later.asns)
         and _covers(earlier.methods, later.methods)
@@ -95,7 +109,35 @@ def _hides(earlier: Rule, later: Rule, networks: _Networks) -> bool:
             any(name == other and values >= wanted for other, wanted in later.attributes)
             for name, values in earlier.attributes
         )
+    ):
+        return None
+    if Action.BLOCK not in later.actions or set(earlier.actions) == {Action.BLOCK}:
+        return ()
+    return (
+        *(later.paths if earlier.paths else ()),
+        *(sorted(later.methods) if earlier.methods else ()),
+        *(later.hosts if earlier.hosts else ()),
     )
+
+
+def _reach(words: Words) -> frozenset[str] | None:
+    """Return the countries that words can match; None if they do not say."""
+    said = [words.countries, frozenset(code[:2] for code in _spelled(words)), _members(words)]
+    given = [each for each in said if each]
+    return frozenset.intersection(*given) if given else None
+
+
+def _members(words: Words) -> frozenset[str]:
+    """Return the countries of some continents."""
+    if not words.continents:
+        return frozenset()
+    return frozenset(
+        code for code in countries.NAMES if groups.continent_of(code) in words.continents
+    )
+
+
+def _spelled(words: Words) -> frozenset[str]:
+    return frozenset(each for code in words.subdivisions for each in spellings(code))
 
 
 def _covers(earlier: Iterable[object], later: Iterable[object]) -> bool:
@@ -119,13 +161,13 @@ def _host_contains(one: str, other: str) -> bool:
     return one == other or (one.startswith("*.") and other.removeprefix("*").endswith(one[1:]))
 
 
-def _covers_places(earlier: Words, later: Words) -> bool:
-    countries = later.countries or frozenset(code[:2] for code in later.subdivisions)
-    continents = later.continents or frozenset(map(groups.continent_of, countries))
+def _covers_places(earlier: Words, later: Words, reach: frozenset[str] | None) -> bool:
+    continents = map(groups.continent_of, reach or ())
+    within = [code for code in _spelled(later) if reach is None or code[:2] in reach]
     return (
-        _covers(earlier.countries, countries)
-        and _covers(earlier.subdivisions, later.subdivisions)
-        and _covers(earlier.continents, continents)
+        _covers(earlier.countries, reach or ())
+        and _covers(_spelled(earlier), within)
+        and _covers(earlier.continents, tuple(continents))
         and (not earlier.categories or _each_in(later.categories, earlier.categories, _is_surer))
     )
 
@@ -206,6 +248,35 @@ def _ended(policy: Policy, now: datetime) -> _Told:
                 f"rules[{number + 1}] ({rule.name}).until: was {rule.until.date()}, so the rule "
                 "matches nothing any more; remove it",
             )
+
+    for name, credential in policy.credentials.items():
+        if credential.until is not None and credential.until <= now:
+            yield (
+                ("credentials", name, "until"),
+                f"credentials.{name}.until: was {credential.until.date()}, so nobody can show it "
+                "any more; remove it, or let it end later",
+            )
+
+
+def _empty(policy: Policy) -> _Told:
+    """Tell of words that match nothing, whatever the request."""
+    for number, rule in enumerate(policy.rules):
+        key = f"rules[{number + 1}] ({rule.name})"
+        for place, words in enumerate((rule, *rule.unless)):
+            path: KeyPath = ("rules", number, *(("unless", place - 1) if place else ()))
+            at = f"{key}.unless[{place}]" if place else key
+            if _reach(words) == frozenset():
+                yield (
+                    path,
+                    f"{at}: matches nothing: no country is in its countries, subdivisions and "
+                    "continents alike; remove one of these words, or write two rules",
+                )
+            if "*" in words.methods:
+                yield (
+                    (*path, "methods"),
+                    f'{at}.methods: "*" is a method of that name, not every one; leave methods out '
+                    "to match all of them",
+                )
 
 
 def _open(policy: Policy, document: Mapping[str, Any]) -> _Told:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from georestrict.decision import Decision
 from georestrict.lists import AsnLabel, Label, ListLabel, NetworksLabel
 from georestrict.location import Location, Status
+from georestrict.paths import as_sent
 from georestrict.policy import Action, Credential, Policy
 from georestrict.policy.cases import Case
 from georestrict.policy.words import whole_families
@@ -91,9 +92,10 @@ def place_of(snapshot: Snapshot, case: Case) -> tuple[Location, frozenset[Label]
 def request_of(case: Case, policy: Policy) -> Request:
     """Return the request of a case, which shows the credentials that it is supposed to show."""
     attributes = dict(case.attributes)
+    path, raw_path = as_sent(case.path)
     return _Supposed(
-        case.path,
-        None,
+        path,
+        raw_path,
         case.method,
         case.protocol,
         [(name.encode("latin-1"), value.encode("utf-8")) for name, value in case.headers],
@@ -123,7 +125,9 @@ def _status(decision: Decision, policy: Policy, case: Case) -> int | None:
     if decision.decided is not Action.BLOCK or form_of(decision, policy).status is None:
         return None
     given = {HEADERS[name]: value for name, value in case.headers if name in HEADERS}
-    return blocked(decision, policy, Caller(method=case.method, paths=(case.path,), **given)).status
+    return blocked(
+        decision, policy, Caller(method=case.method, paths=(as_sent(case.path)[0],), **given)
+    ).status
 
 
 def _shown(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,11 @@ from pathlib import Path
 import click
 
 from georestrict.cli import options
-from georestrict.coverage import check_coverage
+from georestrict.coverage import lacking
 from georestrict.database import Database
 from georestrict.errors import ConfigurationError
 from georestrict.lists import Lists
+from georestrict.policy import Policy
 from georestrict.policy.places import line_of, walked
 from georestrict.policy.problems import MOST, Problem, find
 from georestrict.policy.reader import from_mapping
@@ -44,23 +46,29 @@ def check(file: str, database: str | None, as_json: bool) -> None:
     if not problems:
         policy = from_mapping(document, file, path.parent)
 
-        def located(error: ConfigurationError) -> list[Problem]:
-            message = str(error).removeprefix(f"{file}: ")
-            return [Problem(line_of(walked(message, document)[0], places), message)]
+        def located(message: str) -> Problem:
+            message = message.removeprefix(f"{file}: ")
+            return Problem(line_of(walked(message, document)[0], places), message)
 
         try:
             data = Database.open(database)
             try:
-                check_coverage(policy, data)
                 snapshot = Snapshot(policy, data)
-            except ConfigurationError as error:
-                Lists(replace(policy, rules=(), tests=()), data)  # may be what is wrong
+            except ConfigurationError:
+                snapshot = None
+                problems = [located(message) for message in _wrong_lists(policy, data)]
+                lacks = [located(message) for message in lacking(policy, data)]
                 if database is not None:
+                    problems += lacks
+                else:
+                    notes = lacks  # other data may do
+                if not problems + notes:
                     raise
-                notes, snapshot = located(error), None  # other data may do
-            warnings = advice(policy, snapshot, document, places, datetime.now(UTC))
+            if not problems:
+                warnings = advice(policy, snapshot, document, places, datetime.now(UTC))
         except ConfigurationError as error:
-            problems = located(error)
+            problems = [located(str(error))]
+        problems.sort(key=lambda problem: problem.line or 0)
     if as_json:
         told = {
             "file": file,
@@ -79,6 +87,15 @@ def check(file: str, database: str | None, as_json: bool) -> None:
             rules, advised = len(policy.rules), len(warnings)
             click.echo(f"{file}: valid, {_counted(rules, 'rule')}, {_counted(advised, 'warning')}")
     sys.exit(2 if problems else 0)
+
+
+def _wrong_lists(policy: Policy, data: Database) -> Iterator[str]:
+    """Yield what is wrong with each of a policy's lists."""
+    for name, source in policy.lists.items():
+        try:
+            Lists(replace(policy, lists={name: source}, rules=(), tests=()), data)
+        except ConfigurationError as error:
+            yield str(error)
 
 
 def _told(file: str, problem: Problem, kind: str) -> str:

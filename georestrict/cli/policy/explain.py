@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from georestrict.cli.inputs import what_is_wrong
 from georestrict.database import Database, number_of
 from georestrict.decision import Decision
 from georestrict.location import Location, Status
+from georestrict.paths import as_sent
 from georestrict.policy import Action, Policy
 from georestrict.request import Request
 from georestrict.response.block import blocked, form_of
@@ -23,12 +25,10 @@ from georestrict.trial.explanation import Sender, Tried, explained
 @click.command()
 @click.argument("file", type=click.Path())
 @click.argument("address")
-@click.option("--path", default="/", show_default=True, help="The request's path.")
+@options.path
 @click.option("--method", default="GET", show_default=True, help="The request's method.")
 @click.option("--host", help="The request's host.")
-@click.option(
-    "--protocol", type=click.Choice(["http", "websocket"]), default="http", show_default=True
-)
+@options.protocol
 @options.at
 @options.header
 @options.attribute
@@ -52,14 +52,16 @@ def explain(
     ADDRESS '-' is a client whose address cannot be told. The emergency switch is not looked at.
     """
     if address != "-" and number_of(address) is None:
-        raise click.BadParameter(what_is_wrong(address), param_hint="ADDRESS")
+        click.echo(f"georestrict: ADDRESS: {what_is_wrong(address)}", err=True)
+        sys.exit(1)
     policy = Policy.load(file)
     snapshot = Snapshot(policy, Database.open(database))
     now = time.time() if at is None else at.timestamp()
     attributes = dict(attribute)
+    seen, raw_path = as_sent(path)
     request = Request(
-        path,
-        None,
+        seen,
+        raw_path,
         method,
         protocol,
         options.header_lines(header),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -361,6 +362,66 @@ def test_a_dry_run_of_an_endpoints_policy_lets_in_and_tells_the_app(tiny: Databa
     )
     assert ask(app, "asgi", US, "/").status_code == 200
     assert told == [("block", "account 7")]
+
+
+def warning_of(place: str, country: str, block_from: datetime | None) -> dict[str, Any]:
+    """A policy that warns of a country, from long ago until a date, or for ever."""
+    dates = {} if block_from is None else {"warn_from": datetime(2024, 1, 1, tzinfo=UTC)}
+    action = {"action": "warn"} if block_from is None else {"block_from": block_from}
+    rule = {"name": "warned", "countries": [country], **dates, **action}
+    return {"default": "allow", "contact": f"https://example.com/{place}", "rules": [rule]}
+
+
+def test_a_refusal_carries_no_warning_of_the_apps_policy(tiny: Database) -> None:
+    policy = warning_of("app", "US", datetime(2090, 1, 1, tzinfo=UTC))
+    app = starlette_with(restrict("strict")(served), tiny, policy=policy)
+    answer = ask(app, "asgi", US, "/")
+    assert (answer.status_code, "example.com/strict" in answer.text) == (403, True)
+    assert not {"georestrict-warning", "deprecation", "sunset"} & {*answer.headers}
+    flask = flask_app(tiny)
+    flask.wsgi_app = wsgi.GeoRestrictMiddleware(
+        flask.wsgi_app.app, **options(tiny) | {"policy": policy}
+    )
+    again = ask(flask, "wsgi", US, "/strict")
+    assert again.content == answer.content
+    assert [*again.headers] == [*answer.headers]
+    assert "example.com/app" in ask(flask, "wsgi", US, "/").headers["georestrict-warning"]
+
+
+@pytest.mark.parametrize(
+    ("app_year", "endpoint_year", "told"),
+    [
+        (2090, 2080, "endpoint"),
+        (2080, 2090, "app"),
+        (2080, 2080, "app"),
+        (None, 2080, "endpoint"),
+        (None, None, "app"),
+    ],
+)
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_of_two_warnings_the_client_gets_the_one_that_blocks_first(
+    interface: str, app_year: int | None, endpoint_year: int | None, told: str, tiny: Database
+) -> None:
+    def policy(place: str, year: int | None) -> dict[str, Any]:
+        return warning_of(place, "US", None if year is None else datetime(year, 1, 1, tzinfo=UTC))
+
+    more: dict[str, Any] = {
+        "policy": policy("app", app_year),
+        "policies": {"strict": policy("endpoint", endpoint_year)},
+        "database": tiny,
+    }
+    if interface == "asgi":
+        app = starlette_with(restrict("strict")(served), tiny, **more)
+    else:
+        app = flask_app(tiny)
+        app.wsgi_app = wsgi.GeoRestrictMiddleware(app.wsgi_app.app, **more)
+    answer = ask(app, interface, US, "/" if interface == "asgi" else "/strict")
+    assert answer.status_code == 200
+    (warning,) = answer.headers.get_list("georestrict-warning")
+    assert f"example.com/{told}" in warning
+    years = [year for year in (app_year, endpoint_year) if year is not None]
+    assert ("sunset" in answer.headers) == bool(years)
+    assert not years or f"{min(years)}-01-01" in warning
 
 
 @pytest.mark.parametrize("address", [SE, US])

@@ -351,6 +351,33 @@ def test_a_policy_may_come_as_an_engine_and_counts_for_itself(tiny: Database) ->
     ]
 
 
+def test_h12_the_policy_of_an_endpoint_is_reloaded_with_the_apps(
+    tiny: Database, tmp_path: Path
+) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    def lay(country: str) -> None:
+        for name in ("open", "strict"):
+            (tmp_path / f"{name}.toml").write_text(
+                f'default = "allow"\ncontact = "https://example.com/{name}"\n[[rules]]\n'
+                f'name = "{name}"\naction = "block"\ncountries = ["{country}"]\n'
+                + ("" if name == "strict" else 'paths = ["/other"]\n')
+            )
+
+    lay("US")
+    engine = Engine(tmp_path / "open.toml", database=tiny)
+    routes = [Route("/", restrict("strict")(served))]
+    app = asgi.GeoRestrictMiddleware(
+        Starlette(routes=routes), engine=engine, policies={"strict": tmp_path / "strict.toml"}
+    )
+    assert [ask(app, "asgi", one, "/").status_code for one in (US, GB)] == [403, 200]
+    lay("GB")
+    engine.reload()
+    assert [ask(app, "asgi", one, "/").status_code for one in (US, GB)] == [200, 403]
+    assert [ask(app, "asgi", one, "/other").status_code for one in (US, GB)] == [404, 403]
+
+
 def test_a_dry_run_of_an_endpoints_policy_lets_in_and_tells_the_app(tiny: Database) -> None:
     told: list[tuple[str, str | None]] = []
     app = starlette_with(

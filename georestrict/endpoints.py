@@ -13,9 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
-from inspect import iscoroutinefunction, isroutine
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, isroutine
 from typing import Any, TypeVar, cast
 
 from georestrict.errors import ConfigurationError
@@ -127,7 +127,7 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
     ... async def train(request): ...
 
     Raises:
-        ConfigurationError: if it stands above what makes the endpoint a route.
+        ConfigurationError: if it stands above what makes the endpoint a route, or on a generator.
     """
     if not isinstance(name, str):
         raise ConfigurationError(
@@ -135,10 +135,16 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
         )
 
     def decorate(endpoint: _Endpoint) -> _Endpoint:
-        if not isroutine(endpoint):
+        if not isroutine(endpoint) and not isinstance(endpoint, partial):
             raise ConfigurationError(
                 f"restrict({name!r}) stands on {endpoint!r}, which is no function; "
                 "put it directly above the function, below the route's decorator"
+            )
+        if isgeneratorfunction(endpoint) or isasyncgenfunction(endpoint):
+            # It runs when somebody iterates, which may be after the response has begun.
+            raise ConfigurationError(
+                f"restrict({name!r}) stands on the generator {endpoint!r}; put it on a function "
+                "that returns: the endpoint, or another dependency"
             )
         if iscoroutinefunction(endpoint):
 
@@ -162,8 +168,9 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
 def _ask(name: str, endpoint: Callable[..., Any]) -> None:
     request = around.get()
     if request is None:
+        what = getattr(endpoint, "__qualname__", endpoint)
         raise ConfigurationError(
-            f"restrict({name!r}) of {endpoint.__qualname__}: no middleware with policies= is "
+            f"restrict({name!r}) of {what}: no middleware with policies= is "
             f"around the app; give GeoRestrictMiddleware policies={{{name!r}: …}}"
         )
     request.ask(name)

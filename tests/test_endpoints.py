@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -180,6 +181,8 @@ def django_urls() -> ModuleType:
     from django.conf import settings
     from django.http import HttpRequest, HttpResponse
     from django.urls import path
+    from django.utils.decorators import method_decorator
+    from django.views import View
 
     async def home(request: HttpRequest) -> HttpResponse:
         return HttpResponse("served")
@@ -192,12 +195,32 @@ def django_urls() -> ModuleType:
     def threaded(request: HttpRequest) -> HttpResponse:
         return HttpResponse("served")
 
+    class Class(View):  # type: ignore[misc]
+        async def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("served")
+
+    class ThreadedClass(View):  # type: ignore[misc]
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("served")
+
+    dispatched = method_decorator(restrict("strict"), name="dispatch")
+    got = method_decorator(restrict("strict"), name="get")
+    classes = {
+        "dispatch": dispatched(type("A", (Class,), {})).as_view(),
+        "threaded-dispatch": dispatched(type("B", (ThreadedClass,), {})).as_view(),
+        "get": got(type("D", (Class,), {})).as_view(),
+        "threaded-get": got(type("C", (ThreadedClass,), {})).as_view(),
+        "view": restrict("strict")(Class.as_view()),
+        "threaded-view": restrict("strict")(ThreadedClass.as_view()),
+    }
+
     if not settings.configured:
         urls = ModuleType("urls")
         urls.urlpatterns = [  # type: ignore[attr-defined]
             path("", home),
             path("strict", strict),
             path("threaded", threaded),
+            *(path(f"class/{name}", view) for name, view in classes.items()),
         ]
         settings.configure(ROOT_URLCONF=urls, ALLOWED_HOSTS=["*"], SECRET_KEY="-")
     configured: ModuleType = settings.ROOT_URLCONF
@@ -218,16 +241,24 @@ def django_wsgi(database: Database) -> Any:
     return wsgi.GeoRestrictMiddleware(get_wsgi_application(), **options(database))
 
 
+DJANGO_CLASSES = (
+    "/class/dispatch",
+    "/class/threaded-dispatch",
+    "/class/get",
+    "/class/threaded-get",
+    "/class/view",
+    "/class/threaded-view",
+)
 ASGI: dict[str, tuple[Callable[[Database], Any], tuple[str, ...]]] = {
     "Starlette": (starlette_app, ("/strict", "/threaded", "/class", "/mounted/strict")),
     "FastAPI": (fastapi_app, ("/strict", "/threaded")),
     "Litestar": (litestar_app, ("/strict", "/threaded")),
     "Quart": (quart_app, ("/strict", "/threaded")),
-    "Django": (django_asgi, ("/strict", "/threaded")),
+    "Django": (django_asgi, ("/strict", "/threaded", *DJANGO_CLASSES)),
 }
 WSGI: dict[str, tuple[Callable[[Database], Any], tuple[str, ...]]] = {
     "Flask": (flask_app, ("/strict",)),
-    "Django": (django_wsgi, ("/strict", "/threaded")),
+    "Django": (django_wsgi, ("/strict", "/threaded", *DJANGO_CLASSES)),
 }
 
 APPS = [
@@ -935,8 +966,40 @@ def test_restrict_in_the_wrong_place_or_without_a_name_is_an_error_at_once() -> 
 
     with pytest.raises(ConfigurationError, match="below the route's decorator"):
         restrict("strict")(handler)
+
+    class Endpoint:
+        async def __call__(self) -> str:
+            return "served"
+
+    with pytest.raises(ConfigurationError, match="which is no function"):
+        restrict("strict")(Endpoint())
+    with pytest.raises(ConfigurationError, match="which is no function"):
+        restrict("strict")(Endpoint)
     with pytest.raises(ConfigurationError, match="must be the name of a policy"):
         restrict(served)  # type: ignore[arg-type]
+
+
+def test_restrict_on_a_generator_is_an_error_at_once() -> None:
+    def lines() -> Iterator[bytes]:
+        yield b"served"
+
+    async def session() -> AsyncIterator[None]:
+        yield
+
+    for generator in (lines, session, functools.partial(session)):
+        with pytest.raises(ConfigurationError, match="stands on the generator"):
+            restrict("strict")(generator)
+
+
+def test_a_partial_is_asked_for_and_named_if_nobody_has_the_policy(tiny: Database) -> None:
+    def say(word: str, request: Any) -> Any:
+        return served(request)
+
+    endpoint = restrict("strict")(functools.partial(say, "word"))
+    app = starlette_with(endpoint, tiny)
+    assert [ask(app, "asgi", one, "/").status_code for one in (GB, US)] == [200, 403]
+    with pytest.raises(ConfigurationError, match="no middleware with policies"):
+        endpoint(None)
 
 
 @pytest.mark.parametrize("given", [["strict"], {1: STRICT}, "strict.toml"])

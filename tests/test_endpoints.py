@@ -979,6 +979,51 @@ def test_restrict_in_the_wrong_place_or_without_a_name_is_an_error_at_once() -> 
         restrict(served)  # type: ignore[arg-type]
 
 
+def test_a_cache_of_the_framework_inside_restrict_serves_nobody_who_is_refused(
+    tiny: Database,
+) -> None:
+    from litestar import Litestar, get
+
+    called: list[None] = []
+
+    @restrict("strict")
+    async def served_there(connection: Any, handler: Any) -> None: ...
+
+    @get("/", cache=60, guards=[served_there])
+    async def report() -> str:
+        called.append(None)
+        return "served"
+
+    app = asgi.GeoRestrictMiddleware(Litestar([report]), **options(tiny))
+    asked = [ask(app, "asgi", one, "/") for one in (US, GB, US, GB)]
+    assert [one.status_code for one in asked] == [403, 200, 403, 200]
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_django_caches_inside_restrict(interface: str, tiny: Database) -> None:
+    made = (django_asgi if interface == "asgi" else django_wsgi)(tiny)
+
+    from django.conf import settings
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import clear_url_caches, path
+    from django.views.decorators.cache import cache_page
+
+    called: list[None] = []
+
+    @restrict("strict")
+    @cache_page(60, key_prefix=interface)  # type: ignore[untyped-decorator]
+    def report(request: HttpRequest) -> HttpResponse:
+        called.append(None)
+        return HttpResponse("served")
+
+    settings.ROOT_URLCONF.urlpatterns[:0] = [path(f"cached/{interface}", report)]
+    clear_url_caches()
+    asked = [ask(made, interface, one, f"/cached/{interface}") for one in (US, GB, US, GB)]
+    assert [one.status_code for one in asked] == [403, 200, 403, 200]
+    assert len(called) == 1
+
+
 def test_restrict_on_a_generator_is_an_error_at_once() -> None:
     def lines() -> Iterator[bytes]:
         yield b"served"

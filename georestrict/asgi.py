@@ -50,10 +50,9 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         coroutine function. Servers that ask what ``__call__`` is (uvicorn) look at the instance, so
         there it is one.
         """
-        if self.policies:
-            self.app = self._asking(self.app)
+        app = self._asked if self.policies else self.app
         way_in = None if self.guard_caches else self.way_in
-        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, way_in)
+        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
         self.__dict__["__call__"] = self.guarded
 
     async def guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,69 +77,32 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             return
         if not plain:
             self._log(judgement, scope)
+        if self.policies:
+            await self._asked(scope, receive, send, judgement)
+            return
         change = self.change(judgement, cached=kind == "http")
         await self.app(scope, receive, send if change is None else _changing(send, change))
 
-    def _asking(self, app: App) -> App:
-        """Have an app's endpoints ask policies of their own, and send what these refuse."""
-
-        async def asking(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] not in ("http", "websocket"):
-                await app(scope, receive, send)
-                return
-            received = {**scope}  # the app may change its own
-            request = Around(self, scope, lambda _: _request(received))
-            first: Message | None = None
-            started = refused = False
-
-            async def receiving() -> Message:
-                nonlocal first
-                message = await receive()
-                first = message if first is None else first
-                return message
-
-            async def receiving_again() -> Message:
-                return await receive() if first is None else first
-
-            async def refuse(judgement: Judgement) -> None:
-                nonlocal refused
-                refused = True
-                for one in request.judgements:
-                    await self._announce(one, scope)
-                await self._refuse(judgement, scope, receiving_again, send)
-
-            async def sending(message: Message) -> None:
-                nonlocal started
-                if refused:
-                    return
-                if not started and request.refusal is not None:
-                    await refuse(request.refusal)
-                    return
-                answer = send
-                if message["type"] in _WITH_HEADERS:
-                    started = True
-                    for one in request.judgements:
-                        await self._announce(one, scope)
-                        self._log(one, scope)
-                        change = self.change(one, cached=scope["type"] == "http")
-                        answer = answer if change is None else _changing(answer, change)
-                await answer(message)
-
-            token = around.set(request)
-            failed: Exception | None = None
-            try:
-                await app(scope, receiving, sending)
-            except Exception as error:
-                failed = error
-            finally:
-                around.reset(token)
-            if request.refusal is not None and not started and not refused:
-                await refuse(request.refusal)
+    async def _asked(
+        self, scope: Scope, receive: Receive, send: Send, judgement: Judgement | None = None
+    ) -> None:
+        """Have the app's endpoints ask policies of their own, and send what these refuse."""
+        request = _Asked(self, scope, judgement)
+        request.receive, request.send = receive, send
+        request.token = around.set(request)
+        try:
+            receiving = receive if scope["type"] == "http" else request.receiving
+            await self.app(scope, receiving, request.sending)
+        except Exception as error:
+            await request.finish()
             # Where the app's response has begun, the server has to learn that it is broken off.
-            if failed is not None and (started or failed not in request.aborts):
-                raise failed
-
-        return asking
+            if request.started or error not in request.aborts:
+                raise
+        else:
+            if request.judgements:
+                await request.finish()
+        finally:
+            around.reset(request.token)
 
     async def _announce(self, judgement: Judgement, scope: Scope) -> None:
         """Tell the app of a decision; a defect there does not touch the request."""
@@ -204,6 +166,71 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             judgement.request.path,
             None if response is None else response.request_id,
         )
+
+
+class _Asked(Around):
+    """A connection on its way through an app whose endpoints may ask policies of their own."""
+
+    _guard: GeoRestrictMiddleware
+    receive: Receive
+    send: Send
+    started = False  #: the app's response
+    _refused = False
+    _first: Message | None = None
+
+    def read(self, where: Scope) -> Received:
+        """Read what the middleware received."""
+        return _request(self.received)
+
+    async def receiving(self) -> Message:
+        """Receive for a WebSocket's app; keep the first message, which a refusal asks for."""
+        message = await self.receive()
+        self._first = message if self._first is None else self._first
+        return message
+
+    def sending(self, message: Message) -> Awaitable[None]:
+        """Send for the app; nothing is between while nothing was decided."""
+        if self.judgements or self.judgement is not None:
+            return self._sending(message)
+        if message["type"] in _WITH_HEADERS:
+            self.started = True
+        return self.send(message)
+
+    async def _sending(self, message: Message) -> None:
+        if self._refused:
+            return
+        if not self.started and self.refusal is not None:
+            await self.finish()
+            return
+        send = self.send
+        if message["type"] in _WITH_HEADERS:
+            self.started = True
+            await self._tell()
+            change = self.change(cached=self.where["type"] == "http")
+            send = send if change is None else _changing(send, change)
+        await send(message)
+
+    async def finish(self) -> None:
+        """Send the refusal, if there is one and no response yet, and tell what was not told."""
+        refusal = self.refusal
+        if refusal is None or self.started or self._refused:
+            await self._tell()
+            return
+        self._refused = True
+        await self._tell(refusal)
+        await self._guard._refuse(refusal, self.where, self._receiving_again, self.send)
+
+    async def _receiving_again(self) -> Message:
+        return await self.receive() if self._first is None else self._first
+
+    async def _tell(self, logged: Judgement | None = None) -> None:
+        """Tell the app and the log of the endpoints' judgements; one is logged elsewhere."""
+        new = self.judgements[self._told :]
+        self._told += len(new)
+        for one in new:
+            await self._guard._announce(one, self.where)
+            if one is not logged:
+                self._guard._log(one, self.where)
 
 
 def _request(scope: Scope) -> Received:

@@ -9,15 +9,17 @@ that, the middleware sends the refusal instead.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
-from functools import wraps
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from functools import partial, wraps
 from importlib import import_module
-from inspect import iscoroutinefunction, isroutine
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, isroutine
 from typing import Any, TypeVar, cast
 
 from georestrict.errors import ConfigurationError
-from georestrict.guard import Guard, Judgement, Received
+from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.policy import Action
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
@@ -26,18 +28,29 @@ _FORBIDDEN = 403
 _POLICY_VIOLATION = 1008  # WebSocket close code, RFC 6455 §7.4.1
 
 
-class Around:
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Around(ABC):
     """A request on its way through an app, and the middleware that is around it.
 
-    ``where`` is the scope or environ, into which the app may write; ``read`` tells what the
-    middleware received, before the app did.
+    ``where`` is the scope or environ, into which the app may write; ``received`` is what it was
+    before. ``judgement`` is that of the middleware's own policy, if it changes the response. One is
+    made for each request, and most are never asked, so little is done to make it.
     """
 
-    def __init__(self, guard: Guard, where: Any, read: Callable[[Any], Received]) -> None:
-        self._guard, self.where, self._read = guard, where, read
-        self._outer = around.get()
+    token: Token[Around | None]  #: of the variable ``around``; it has the one around this one
+    _told = 0  # of the judgements: to the app and the log
+
+    def __init__(self, guard: Guard, where: Any, judgement: Judgement | None) -> None:
+        self._guard, self.where, self.judgement = guard, where, judgement
+        self.received: Any = {**where}
         self.judgements: list[Judgement] = []  #: of the endpoint's policies, in order
         self.aborts: list[Exception] = []  #: what was raised instead of calling refused ones
+
+    @abstractmethod
+    def read(self, where: Any) -> Received:
+        """Read what the middleware received."""
 
     @property
     def refusal(self) -> Judgement | None:
@@ -65,8 +78,20 @@ class Around:
             f"{', '.join(known)}; add it to policies="
         )
 
+    def change(self, *, cached: bool = True) -> Change | None:
+        """Return what is done to the headers of the app's response; None if they stay as they are.
+
+        Of several warnings the client gets the one that blocks first, and of equals the outer.
+        """
+        judged = [*([] if self.judgement is None else [self.judgement]), *self.judgements]
+        warned = [one for one in judged if one.decision.action is Action.WARN]
+        if not judged:
+            return None
+        first = min(warned or judged, key=lambda one: one.decision.block_from or _NEVER)
+        return self._guard.change(first, cached=cached)
+
     def _judge(self, name: str) -> None:
-        judgement = self._guard.judge(self._read, self.where, self._guard.policies[name])
+        judgement = self._guard.judge(self.read, self.where, self._guard.policies[name])
         if judgement.decision.plain_allow:
             return
         self.where["georestrict"] = judgement.decision
@@ -79,7 +104,8 @@ class Around:
         one: Around | None = self
         while one is not None:
             yield one
-            one = one._outer
+            outer = one.token.old_value
+            one = outer if isinstance(outer, Around) else None  # else MISSING
 
 
 #: The request that is being answered, as the innermost middleware with ``policies`` received it.
@@ -101,7 +127,7 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
     ... async def train(request): ...
 
     Raises:
-        ConfigurationError: if it stands above what makes the endpoint a route.
+        ConfigurationError: if it stands above what makes the endpoint a route, or on a generator.
     """
     if not isinstance(name, str):
         raise ConfigurationError(
@@ -109,10 +135,16 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
         )
 
     def decorate(endpoint: _Endpoint) -> _Endpoint:
-        if not isroutine(endpoint):
+        if not isroutine(endpoint) and not isinstance(endpoint, partial):
             raise ConfigurationError(
                 f"restrict({name!r}) stands on {endpoint!r}, which is no function; "
                 "put it directly above the function, below the route's decorator"
+            )
+        if isgeneratorfunction(endpoint) or isasyncgenfunction(endpoint):
+            # It runs when somebody iterates, which may be after the response has begun.
+            raise ConfigurationError(
+                f"restrict({name!r}) stands on the generator {endpoint!r}; put it on a function "
+                "that returns: the endpoint, or another dependency"
             )
         if iscoroutinefunction(endpoint):
 
@@ -136,8 +168,9 @@ def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
 def _ask(name: str, endpoint: Callable[..., Any]) -> None:
     request = around.get()
     if request is None:
+        what = getattr(endpoint, "__qualname__", endpoint)
         raise ConfigurationError(
-            f"restrict({name!r}) of {endpoint.__qualname__}: no middleware with policies= is "
+            f"restrict({name!r}) of {what}: no middleware with policies= is "
             f"around the app; give GeoRestrictMiddleware policies={{{name!r}: …}}"
         )
     request.ask(name)

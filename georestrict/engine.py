@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from georestrict._core import Current, Tally
 from georestrict.database import Database, Match
@@ -56,6 +57,8 @@ class Engine:
     ) -> None:
         self._given = policy, database
         self._clock = clock
+        self._leader: Engine | None = None
+        self._followers: WeakSet[Engine] = WeakSet()
         self._reloading = threading.Lock()
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
         self._switches: dict[Path | None, Emergency] = {}
@@ -164,24 +167,45 @@ class Engine:
         """Return the ranges and list lines that hold an address: slow, for people."""
         return (*self.database.matches(address), *self.snapshot.list_matches(address))
 
+    def with_policy(self, policy: Policy | str | Path | Mapping[str, Any]) -> Engine:
+        """Return an engine for another policy over the same data; the two are reloaded as one.
+
+        Raises:
+            ConfigurationError: if the policy, or a list that it names, is wrong.
+        """
+        leader = self._leader or self
+        with leader._reloading:
+            engine = Engine(policy, database=leader.database, clock=self._clock)
+            engine._leader = leader
+            leader._followers.add(engine)
+        return engine
+
     def reload(self) -> None:
         """Read the policy, its lists and the database again, and put them in force as one.
 
-        Requests under way finish on what they began with. If anything is wrong, the error is
-        raised and what was in force stays so.
+        With them the policies of all engines over the same data (``with_policy``), whichever of
+        these is told to. Requests under way finish on what they began with. If anything is wrong,
+        the error is raised and what was in force stays so.
         """
+        if self._leader is not None:
+            self._leader.reload()
+            return
         with self._reloading:  # so that an older state never replaces a newer one
-            self.snapshot = self._build()
-            self.current.passes = self.snapshot.passes
+            snapshot = self._build()
+            followers = [(one, one._build(snapshot.database)) for one in self._followers]
+            for engine, built in ((self, snapshot), *followers):
+                engine.snapshot = built
+                engine.current.passes = built.passes
 
-    def _build(self) -> Snapshot:
-        policy, database = self._given
+    def _build(self, database: Database | None = None) -> Snapshot:
+        policy, given = self._given
         if isinstance(policy, str | Path):
             policy = Policy.load(policy)
         elif not isinstance(policy, Policy):
             policy = Policy.from_mapping(policy)
-        if database is None or isinstance(database, str | Path):
-            database = Database.open(database)
+        if database is not None:
+            given = database
+        database = Database.open(given) if given is None or isinstance(given, str | Path) else given
         if not isinstance(database, Database):
             raise ConfigurationError(
                 f"database is {database!r}, must be a Database, the path of an image, or None"

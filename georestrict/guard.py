@@ -88,8 +88,9 @@ class Guard:
         pass_preflights: let CORS preflights through to the app. What they ask for is then blocked.
         guard_caches: keep the app's responses out of shared caches, which would serve them to
             everybody. Every request then goes the slow way.
-        policies: further policies by name, each a ``Policy``, a path, a mapping or an ``Engine``,
-            over the same database: for endpoints that ask one with ``georestrict.restrict``.
+        policies: further policies by name, each a ``Policy``, a path or a mapping, for endpoints
+            that ask one with ``georestrict.restrict``. They share the engine's data and are
+            reloaded with it, as one. An ``Engine`` has data of its own, and its own reload.
 
     Raises:
         ConfigurationError: if the options contradict each other, or the policy is wrong.
@@ -252,9 +253,7 @@ class Guard:
                 '{"strict": "strict.toml"}'
             )
         return {
-            name: policy
-            if isinstance(policy, Engine)
-            else Engine(policy, database=self.engine.database)
+            name: policy if isinstance(policy, Engine) else self.engine.with_policy(policy)
             for name, policy in given.items()
         }
 

@@ -43,10 +43,9 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
 
     def ready(self) -> None:
         """Open the gate: a plainly allowed request is let through by the compiled core."""
-        if self.policies:
-            self.app = self._asking(self.app)
+        app = self._asked if self.policies else self.app
         way_in = None if self.guard_caches else self.way_in
-        self.open_gate(self.app, self.guarded, self.engine.current, self.annotate, way_in)
+        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
 
     def guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Decide about one request, whatever it is."""
@@ -61,61 +60,37 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             return self._refuse(judgement, environ, start_response)
         if not plain:
             self._log(judgement, environ)
+        if self.policies:
+            return self._asked(environ, start_response, judgement)
         change = self.change(judgement)
         return self.app(
             environ, start_response if change is None else _changing(start_response, change)
         )
 
-    def _asking(self, app: App) -> App:
-        """Have an app's endpoints ask policies of their own, and send what these refuse."""
-
-        def asking(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            received = {**environ}  # the app may change its own
-            request = Around(self, environ, lambda _: _request(received))
-            started = False
-
-            def starting(
-                status: str, headers: list[tuple[str, str]], *more: Any
-            ) -> Callable[[bytes], object]:
-                nonlocal started
-                if request.refusal is not None:
-                    return _unsent
-                started = True
-                answer = start_response
-                for one in request.judgements:
-                    self._announce(one, environ)
-                    self._log(one, environ)
-                    change = self.change(one)
-                    answer = answer if change is None else _changing(answer, change)
-                return answer(status, headers, *more)
-
-            body: Iterable[bytes] = ()
-            token = around.set(request)
-            try:
-                body = app(environ, starting)
-            except Exception as error:
-                if error not in request.aborts:
-                    raise
-            finally:
-                around.reset(token)
-            if request.refusal is None:
-                return body
-            close = getattr(body, "close", None)
-            if close is not None:  # PEP 3333: of an iterable that is not used up, too
-                close()
-            for one in request.judgements:
-                self._announce(one, environ)
-            if not started:
-                return self._refuse(request.refusal, environ, start_response)
-            abort = request.aborts[0]  # PEP 3333: with it, other headers may replace the app's
-            why = type(abort), abort, abort.__traceback__
-            return self._refuse(
-                request.refusal,
-                environ,
-                lambda status, headers: start_response(status, headers, why),
-            )
-
-        return asking
+    def _asked(
+        self, environ: Environ, start_response: StartResponse, judgement: Judgement | None = None
+    ) -> Iterable[bytes]:
+        """Have the app's endpoints ask policies of their own, and send what these refuse."""
+        request = _Asked(self, environ, judgement)
+        request.start_response = start_response
+        body: Iterable[bytes] = ()
+        request.token = around.set(request)
+        try:
+            body = self.app(environ, request.starting)
+        except Exception as error:
+            if error not in request.aborts:
+                request.tell()
+                raise
+        finally:
+            around.reset(request.token)
+        refusal = request.refusal if request.judgements else None
+        if refusal is None:
+            return body
+        close = getattr(body, "close", None)
+        if close is not None:  # PEP 3333: of an iterable that is not used up, too
+            close()
+        request.tell(refusal)
+        return self._refuse(refusal, environ, request.refusing)
 
     def _announce(self, judgement: Judgement, environ: Environ) -> None:
         """Tell the app of a decision; a defect there does not touch the request."""
@@ -154,6 +129,49 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             judgement.request.path,
             None if response is None else response.request_id,
         )
+
+
+class _Asked(Around):
+    """A request on its way through an app whose endpoints may ask policies of their own."""
+
+    _guard: GeoRestrictMiddleware
+    start_response: StartResponse
+    _started = False
+
+    def read(self, where: Environ) -> Received:
+        """Read what the middleware received."""
+        return _request(self.received)
+
+    def starting(
+        self, status: str, headers: list[tuple[str, str]], *more: Any
+    ) -> Callable[[bytes], object]:
+        """Start the app's response, unless it was refused."""
+        start_response = self.start_response
+        if self.judgements or self.judgement is not None:
+            if self.refusal is not None:
+                return _unsent
+            self.tell()
+            change = self.change()
+            start_response = start_response if change is None else _changing(start_response, change)
+        self._started = True
+        return start_response(status, headers, *more)
+
+    def refusing(self, status: str, headers: list[tuple[str, str]]) -> Callable[[bytes], object]:
+        """Start the refusal, in the place of what the app may have started."""
+        if not self._started:
+            return self.start_response(status, headers)
+        abort = self.aborts[0]  # PEP 3333: with it, other headers may replace those given before
+        why = type(abort), abort, abort.__traceback__
+        return self.start_response(status, headers, why)
+
+    def tell(self, logged: Judgement | None = None) -> None:
+        """Tell the app and the log of the endpoints' judgements; one is logged elsewhere."""
+        new = self.judgements[self._told :]
+        self._told += len(new)
+        for one in new:
+            self._guard._announce(one, self.where)
+            if one is not logged:
+                self._guard._log(one, self.where)
 
 
 def _request(environ: Environ) -> Received:

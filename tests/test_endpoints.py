@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -179,6 +181,8 @@ def django_urls() -> ModuleType:
     from django.conf import settings
     from django.http import HttpRequest, HttpResponse
     from django.urls import path
+    from django.utils.decorators import method_decorator
+    from django.views import View
 
     async def home(request: HttpRequest) -> HttpResponse:
         return HttpResponse("served")
@@ -191,12 +195,32 @@ def django_urls() -> ModuleType:
     def threaded(request: HttpRequest) -> HttpResponse:
         return HttpResponse("served")
 
+    class Class(View):  # type: ignore[misc]
+        async def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("served")
+
+    class ThreadedClass(View):  # type: ignore[misc]
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("served")
+
+    dispatched = method_decorator(restrict("strict"), name="dispatch")
+    got = method_decorator(restrict("strict"), name="get")
+    classes = {
+        "dispatch": dispatched(type("A", (Class,), {})).as_view(),
+        "threaded-dispatch": dispatched(type("B", (ThreadedClass,), {})).as_view(),
+        "get": got(type("D", (Class,), {})).as_view(),
+        "threaded-get": got(type("C", (ThreadedClass,), {})).as_view(),
+        "view": restrict("strict")(Class.as_view()),
+        "threaded-view": restrict("strict")(ThreadedClass.as_view()),
+    }
+
     if not settings.configured:
         urls = ModuleType("urls")
         urls.urlpatterns = [  # type: ignore[attr-defined]
             path("", home),
             path("strict", strict),
             path("threaded", threaded),
+            *(path(f"class/{name}", view) for name, view in classes.items()),
         ]
         settings.configure(ROOT_URLCONF=urls, ALLOWED_HOSTS=["*"], SECRET_KEY="-")
     configured: ModuleType = settings.ROOT_URLCONF
@@ -217,16 +241,24 @@ def django_wsgi(database: Database) -> Any:
     return wsgi.GeoRestrictMiddleware(get_wsgi_application(), **options(database))
 
 
+DJANGO_CLASSES = (
+    "/class/dispatch",
+    "/class/threaded-dispatch",
+    "/class/get",
+    "/class/threaded-get",
+    "/class/view",
+    "/class/threaded-view",
+)
 ASGI: dict[str, tuple[Callable[[Database], Any], tuple[str, ...]]] = {
     "Starlette": (starlette_app, ("/strict", "/threaded", "/class", "/mounted/strict")),
     "FastAPI": (fastapi_app, ("/strict", "/threaded")),
     "Litestar": (litestar_app, ("/strict", "/threaded")),
     "Quart": (quart_app, ("/strict", "/threaded")),
-    "Django": (django_asgi, ("/strict", "/threaded")),
+    "Django": (django_asgi, ("/strict", "/threaded", *DJANGO_CLASSES)),
 }
 WSGI: dict[str, tuple[Callable[[Database], Any], tuple[str, ...]]] = {
     "Flask": (flask_app, ("/strict",)),
-    "Django": (django_wsgi, ("/strict", "/threaded")),
+    "Django": (django_wsgi, ("/strict", "/threaded", *DJANGO_CLASSES)),
 }
 
 APPS = [
@@ -350,6 +382,33 @@ def test_a_policy_may_come_as_an_engine_and_counts_for_itself(tiny: Database) ->
     ]
 
 
+def test_h12_the_policy_of_an_endpoint_is_reloaded_with_the_apps(
+    tiny: Database, tmp_path: Path
+) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    def lay(country: str) -> None:
+        for name in ("open", "strict"):
+            (tmp_path / f"{name}.toml").write_text(
+                f'default = "allow"\ncontact = "https://example.com/{name}"\n[[rules]]\n'
+                f'name = "{name}"\naction = "block"\ncountries = ["{country}"]\n'
+                + ("" if name == "strict" else 'paths = ["/other"]\n')
+            )
+
+    lay("US")
+    engine = Engine(tmp_path / "open.toml", database=tiny)
+    routes = [Route("/", restrict("strict")(served))]
+    app = asgi.GeoRestrictMiddleware(
+        Starlette(routes=routes), engine=engine, policies={"strict": tmp_path / "strict.toml"}
+    )
+    assert [ask(app, "asgi", one, "/").status_code for one in (US, GB)] == [403, 200]
+    lay("GB")
+    engine.reload()
+    assert [ask(app, "asgi", one, "/").status_code for one in (US, GB)] == [200, 403]
+    assert [ask(app, "asgi", one, "/other").status_code for one in (US, GB)] == [404, 403]
+
+
 def test_a_dry_run_of_an_endpoints_policy_lets_in_and_tells_the_app(tiny: Database) -> None:
     told: list[tuple[str, str | None]] = []
     app = starlette_with(
@@ -361,6 +420,66 @@ def test_a_dry_run_of_an_endpoints_policy_lets_in_and_tells_the_app(tiny: Databa
     )
     assert ask(app, "asgi", US, "/").status_code == 200
     assert told == [("block", "account 7")]
+
+
+def warning_of(place: str, country: str, block_from: datetime | None) -> dict[str, Any]:
+    """A policy that warns of a country, from long ago until a date, or for ever."""
+    dates = {} if block_from is None else {"warn_from": datetime(2024, 1, 1, tzinfo=UTC)}
+    action = {"action": "warn"} if block_from is None else {"block_from": block_from}
+    rule = {"name": "warned", "countries": [country], **dates, **action}
+    return {"default": "allow", "contact": f"https://example.com/{place}", "rules": [rule]}
+
+
+def test_a_refusal_carries_no_warning_of_the_apps_policy(tiny: Database) -> None:
+    policy = warning_of("app", "US", datetime(2090, 1, 1, tzinfo=UTC))
+    app = starlette_with(restrict("strict")(served), tiny, policy=policy)
+    answer = ask(app, "asgi", US, "/")
+    assert (answer.status_code, "example.com/strict" in answer.text) == (403, True)
+    assert not {"georestrict-warning", "deprecation", "sunset"} & {*answer.headers}
+    flask = flask_app(tiny)
+    flask.wsgi_app = wsgi.GeoRestrictMiddleware(
+        flask.wsgi_app.app, **options(tiny) | {"policy": policy}
+    )
+    again = ask(flask, "wsgi", US, "/strict")
+    assert again.content == answer.content
+    assert [*again.headers] == [*answer.headers]
+    assert "example.com/app" in ask(flask, "wsgi", US, "/").headers["georestrict-warning"]
+
+
+@pytest.mark.parametrize(
+    ("app_year", "endpoint_year", "told"),
+    [
+        (2090, 2080, "endpoint"),
+        (2080, 2090, "app"),
+        (2080, 2080, "app"),
+        (None, 2080, "endpoint"),
+        (None, None, "app"),
+    ],
+)
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_of_two_warnings_the_client_gets_the_one_that_blocks_first(
+    interface: str, app_year: int | None, endpoint_year: int | None, told: str, tiny: Database
+) -> None:
+    def policy(place: str, year: int | None) -> dict[str, Any]:
+        return warning_of(place, "US", None if year is None else datetime(year, 1, 1, tzinfo=UTC))
+
+    more: dict[str, Any] = {
+        "policy": policy("app", app_year),
+        "policies": {"strict": policy("endpoint", endpoint_year)},
+        "database": tiny,
+    }
+    if interface == "asgi":
+        app = starlette_with(restrict("strict")(served), tiny, **more)
+    else:
+        app = flask_app(tiny)
+        app.wsgi_app = wsgi.GeoRestrictMiddleware(app.wsgi_app.app, **more)
+    answer = ask(app, interface, US, "/" if interface == "asgi" else "/strict")
+    assert answer.status_code == 200
+    (warning,) = answer.headers.get_list("georestrict-warning")
+    assert f"example.com/{told}" in warning
+    years = [year for year in (app_year, endpoint_year) if year is not None]
+    assert ("sunset" in answer.headers) == bool(years)
+    assert not years or f"{min(years)}-01-01" in warning
 
 
 @pytest.mark.parametrize("address", [SE, US])
@@ -847,8 +966,85 @@ def test_restrict_in_the_wrong_place_or_without_a_name_is_an_error_at_once() -> 
 
     with pytest.raises(ConfigurationError, match="below the route's decorator"):
         restrict("strict")(handler)
+
+    class Endpoint:
+        async def __call__(self) -> str:
+            return "served"
+
+    with pytest.raises(ConfigurationError, match="which is no function"):
+        restrict("strict")(Endpoint())
+    with pytest.raises(ConfigurationError, match="which is no function"):
+        restrict("strict")(Endpoint)
     with pytest.raises(ConfigurationError, match="must be the name of a policy"):
         restrict(served)  # type: ignore[arg-type]
+
+
+def test_a_cache_of_the_framework_inside_restrict_serves_nobody_who_is_refused(
+    tiny: Database,
+) -> None:
+    from litestar import Litestar, get
+
+    called: list[None] = []
+
+    @restrict("strict")
+    async def served_there(connection: Any, handler: Any) -> None: ...
+
+    @get("/", cache=60, guards=[served_there])
+    async def report() -> str:
+        called.append(None)
+        return "served"
+
+    app = asgi.GeoRestrictMiddleware(Litestar([report]), **options(tiny))
+    asked = [ask(app, "asgi", one, "/") for one in (US, GB, US, GB)]
+    assert [one.status_code for one in asked] == [403, 200, 403, 200]
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_django_caches_inside_restrict(interface: str, tiny: Database) -> None:
+    made = (django_asgi if interface == "asgi" else django_wsgi)(tiny)
+
+    from django.conf import settings
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import clear_url_caches, path
+    from django.views.decorators.cache import cache_page
+
+    called: list[None] = []
+
+    @restrict("strict")
+    @cache_page(60, key_prefix=interface)  # type: ignore[untyped-decorator]
+    def report(request: HttpRequest) -> HttpResponse:
+        called.append(None)
+        return HttpResponse("served")
+
+    settings.ROOT_URLCONF.urlpatterns[:0] = [path(f"cached/{interface}", report)]
+    clear_url_caches()
+    asked = [ask(made, interface, one, f"/cached/{interface}") for one in (US, GB, US, GB)]
+    assert [one.status_code for one in asked] == [403, 200, 403, 200]
+    assert len(called) == 1
+
+
+def test_restrict_on_a_generator_is_an_error_at_once() -> None:
+    def lines() -> Iterator[bytes]:
+        yield b"served"
+
+    async def session() -> AsyncIterator[None]:
+        yield
+
+    for generator in (lines, session, functools.partial(session)):
+        with pytest.raises(ConfigurationError, match="stands on the generator"):
+            restrict("strict")(generator)
+
+
+def test_a_partial_is_asked_for_and_named_if_nobody_has_the_policy(tiny: Database) -> None:
+    def say(word: str, request: Any) -> Any:
+        return served(request)
+
+    endpoint = restrict("strict")(functools.partial(say, "word"))
+    app = starlette_with(endpoint, tiny)
+    assert [ask(app, "asgi", one, "/").status_code for one in (GB, US)] == [200, 403]
+    with pytest.raises(ConfigurationError, match="no middleware with policies"):
+        endpoint(None)
 
 
 @pytest.mark.parametrize("given", [["strict"], {1: STRICT}, "strict.toml"])

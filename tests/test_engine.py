@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -956,6 +958,41 @@ def test_h12_a_snapshot_taken_before_a_reload_stays_whole(tmp_path: Path) -> Non
     assert old.judge(CHINA, Request())[1].action is Action.BLOCK
     assert old.judge("9.9.9.9", Request())[1].action is Action.BLOCK
     assert served.snapshot.judge(CHINA, Request())[1].country == "GB"
+
+
+@pytest.mark.parametrize("told", ["app", "strict", "stricter"])
+def test_h12_policies_over_the_same_data_are_reloaded_as_one(tmp_path: Path, told: str) -> None:
+    policy, image = lay(tmp_path)
+    strict = tmp_path / "strict.toml"
+    strict.write_text(policy.read_text())
+    app = Engine(policy, database=image)
+    engines = {"app": app, "strict": app.with_policy(strict)}
+    engines["stricter"] = engines["strict"].with_policy({"default": "block"})
+    before = {name: engine.snapshot for name, engine in engines.items()}
+    lay(tmp_path, action="warn", country="GB")
+    strict.write_text("default = ")
+    with pytest.raises(ConfigurationError, match=r"strict\.toml"):
+        engines[told].reload()
+    assert {name: engine.snapshot for name, engine in engines.items()} == before
+    strict.write_text(policy.read_text().replace('"CN"', '"GB"'))
+    engines[told].reload()
+    assert {engine.database for engine in engines.values()} == {app.database}
+    assert [engine.decide(CHINA).country for engine in engines.values()] == ["GB"] * 3
+    assert [str(engine.decide(CHINA).action) for engine in engines.values()] == [
+        "allow",
+        "warn",
+        "block",
+    ]
+
+
+def test_an_engine_over_the_same_data_is_let_go_with_whoever_asked_for_it(tmp_path: Path) -> None:
+    policy, image = lay(tmp_path)
+    app = Engine(policy, database=image)
+    gone = weakref.ref(app.with_policy(policy))
+    gc.collect()
+    assert gone() is None
+    app.reload()
+    assert app.decide(CHINA).action is Action.BLOCK
 
 
 # --- Options -------------------------------------------------------------------------------------------

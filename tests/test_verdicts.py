@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from georestrict import Action, Decision, Engine
+from georestrict.asgi import GeoRestrictMiddleware
 from georestrict.masks import Index, bits
 from georestrict.testing import tiny_database
+from tests.web import Recorder, Request, scope_of
 
 DATABASE = tiny_database({"175.16.199.0/24": "CN", "81.2.69.0/24": "GB", "91.210.0.0/24": "UA-43"})
 CHINA, CRIMEA = "175.16.199.1", "91.210.0.1"
@@ -41,6 +43,43 @@ def test_two_spellings_of_one_region_in_a_rule_are_one() -> None:
     both = {"action": "block", "subdivisions": ["UA-43", "RU-CR"]}
     assert said(decide(both, CN | {"action": "warn"}, address=CRIMEA)) == ("block", "r0", ())
     assert said(decide(both, CN | {"action": "warn"})) == ("warn", "r1", ())
+
+
+def test_a_rule_that_its_exception_takes_away_gives_way_to_the_next() -> None:
+    everywhere = {"networks": ["0.0.0.0/0", "::/0"], "unless": {"countries": ["CN"]}}
+    rules = everywhere | {"action": "block"}, CN | {"action": "warn"}
+    assert said(decide(*rules)) == ("warn", "r1", ())
+    assert said(decide(*rules, address=CRIMEA)) == ("block", "r0", ())
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(
+            [CN | {"action": "block", "paths": ["/a"]}, {"action": "allow", "countries": ["GB"]}],
+            id="others' rules ask for paths",
+        ),
+        pytest.param(
+            [
+                CN | {"action": "block", "paths": ["/a"]},
+                {
+                    "action": "block",
+                    "networks": ["0.0.0.0/0", "::/0"],
+                    "unless": [{"countries": ["GB"]}, {"countries": ["CN"], "paths": ["/b"]}],
+                },
+            ],
+            id="an exception that asks for nothing holds",
+        ),
+    ],
+)
+def test_what_is_plain_without_the_request_passes_the_gate_at_once(
+    rules: list[dict[str, Any]],
+) -> None:
+    named = [{"name": f"r{at}", **rule} for at, rule in enumerate(rules)]
+    policy = {"default": "allow", "contact": "https://example.com/x", "rules": named}
+    guarded = GeoRestrictMiddleware(Recorder().asgi, policy=policy, database=DATABASE)
+    assert guarded.admitted(scope_of(Request(peer="81.2.69.1", target="/never/seen"))) is not None
+    assert guarded.admitted(scope_of(Request(peer=CHINA, target="/never/seen"))) is None
 
 
 LATER = CN | {"block_from": AUGUST, "warn_from": JULY}
@@ -82,10 +121,15 @@ def test_a_rule_whose_exception_the_sender_meets_gives_way_to_the_next() -> None
     assert said(decide(*rules, attributes={"plan": "paid"})) == ("warn", "r2", ("r1",))
 
 
+@pytest.mark.parametrize("exceptions", [0, 1, 2])
 @pytest.mark.parametrize("place", range(5))
 @pytest.mark.parametrize("path", ["/a", "/b", "/c"])
-def test_wherever_a_rule_stands_its_words_and_exceptions_are_its_own(place: int, path: str) -> None:
-    other = {"action": "warn", "countries": ["GB"], "unless": {"paths": ["/b"]}}
+def test_wherever_a_rule_stands_its_words_and_exceptions_are_its_own(
+    exceptions: int, place: int, path: str
+) -> None:
+    other: dict[str, Any] = {"action": "warn", "countries": ["GB"]}
+    if exceptions:
+        other["unless"] = [{"paths": ["/b"]}] * exceptions
     mine = CN | {"action": "block", "paths": ["/a", "/b"], "unless": [{"paths": ["/b"]}]}
     rules = [other] * place + [mine] + [other] * 2
     expected = ("block", f"r{place}", ()) if path == "/a" else ("allow", None, ())

@@ -380,10 +380,6 @@ UNWISE: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
         START + '[credentials.staff]\nheader = "X"\nsha256 = ["' + "0" * 64 + '"]\nuntil = 2026-11-01T00:00:00Z\n' + rule("a", "allow", 'credentials = ["staff"]'),
         [(7, "credentials.staff.until: was 2026-11-01, so nobody can show it any more")],
     ),
-    "a star is no method": (
-        START + rule("a", "block", 'countries = ["CU"]\nmethods = ["*"]\nunless = { methods = ["*"] }'),
-        [(8, 'rules[1] (a).methods: "*" is a method'), (9, 'rules[1] (a).unless[1].methods: "*" is a method')],
-    ),
     "a continent that holds none of the countries": (
         START + rule("a", "block", 'countries = ["CU"]\ncontinents = ["AF"]'),
         [(4, "rules[1] (a): matches nothing: no country is in its")],

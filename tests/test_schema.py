@@ -153,6 +153,7 @@ def test_a_wrong_case_is_refused_where_a_schema_can(entry: dict[str, Any], messa
         {"rules": [{"name": "a", "action": "allow", "paths": ["/a//b"]}]},
         {"rules": [{"name": "a", "action": "allow", "paths": ["/a;b"]}]},
         {"rules": [{"name": "a", "action": "allow", "paths": ["/a/."]}]},
+        {"rules": [{"name": "a", "action": "allow", "methods": ["*"]}]},
         {"responses": {"a": {"type": "rfc7725"}}},
         {"responses": {"a": {"type": "html", "status": 451}}},
         {"responses": {"a": {"type": "redirect"}}},

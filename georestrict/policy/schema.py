@@ -36,6 +36,7 @@ _PATH: _Schema = {
     "pattern": r"^(?!.*//)(?!.*/\.\.?(/|$))/[^?#%;\\\x00-\x1f\x7f]*$",
 }
 _TOKEN: _Schema = {"type": "string", "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}
+_METHOD: _Schema = {"type": "string", "pattern": _TOKEN["pattern"].replace("*", "", 1)}
 
 
 def _any_case(codes: Any) -> str:
@@ -123,7 +124,7 @@ _WORDS: dict[str, _Schema] = {
     "paths": _told(
         _array(_PATH), "Paths: /a is exactly that, /a/* that and all below; any other * globs."
     ),
-    "methods": _told(_array(_TOKEN), "Request methods."),
+    "methods": _told(_array(_METHOD), "Request methods."),
     "protocols": _told(_array(_words(PROTOCOLS)), "Protocols."),
     "credentials": _told(_array(_NAME), "Credentials defined under [credentials.NAME]."),
     "attributes": _told(
@@ -215,7 +216,7 @@ _CASE: dict[str, _Schema] = {
     "lists": _told(_array(_NAME), "The lists that hold the address."),
     "asn": _told(_ASN, "The AS number that announces the address."),
     "path": _told({"type": "string", "pattern": r"^/[^?]*$"}, "The path; without, /."),
-    "method": _told(_TOKEN, "The method; without, GET."),
+    "method": _told(_METHOD, "The method; without, GET."),
     "host": _told(_TEXT, "The host."),
     "protocol": _told(_words(PROTOCOLS), "The protocol; without, http."),
     "at": _told(_TIME, "The time to judge by; without, now."),

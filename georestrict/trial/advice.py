@@ -271,12 +271,6 @@ def _empty(policy: Policy) -> _Told:
                     f"{at}: matches nothing: no country is in its countries, subdivisions and "
                     "continents alike; remove one of these words, or write two rules",
                 )
-            if "*" in words.methods:
-                yield (
-                    (*path, "methods"),
-                    f'{at}.methods: "*" is a method of that name, not every one; leave methods out '
-                    "to match all of them",
-                )
 
 
 def _open(policy: Policy, document: Mapping[str, Any]) -> _Told:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
-from georestrict.endpoints import Around, around
+from georestrict.endpoints import Around, around, overrule
 from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.observe import logger
 from georestrict.policy import Action
@@ -77,16 +77,15 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             return
         if not plain:
             self._log(judgement, scope)
-        if self.policies:
+        if self.policies or self.change(judgement, cached=kind == "http") is not None:
             await self._asked(scope, receive, send, judgement)
-            return
-        change = self.change(judgement, cached=kind == "http")
-        await self.app(scope, receive, send if change is None else _changing(send, change))
+        else:
+            await self.app(scope, receive, send)
 
     async def _asked(
         self, scope: Scope, receive: Receive, send: Send, judgement: Judgement | None = None
     ) -> None:
-        """Have the app's endpoints ask policies of their own, and send what these refuse."""
+        """Serve the app, changed as decided; its endpoints may ask policies, and be refused."""
         request = _Asked(self, scope, judgement)
         request.receive, request.send = receive, send
         request.token = around.set(request)
@@ -119,6 +118,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         self, judgement: Judgement, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Send a response without reading the request; refuse a WebSocket before it is accepted."""
+        overrule()
         prefix = "http"
         if scope["type"] == "websocket":
             if "websocket.http.response" not in (scope.get("extensions") or {}):

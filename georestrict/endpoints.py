@@ -28,6 +28,9 @@ _FORBIDDEN = 403
 _POLICY_VIOLATION = 1008  # WebSocket close code, RFC 6455 §7.4.1
 
 
+_NO_POLICIES = (
+    "no middleware with policies= is around the app; give GeoRestrictMiddleware policies="
+)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -40,6 +43,7 @@ class Around(ABC):
     """
 
     token: Token[Around | None]  #: of the variable ``around``; it has the one around this one
+    overruled = False  #: a middleware further in has refused the request
     _told = 0  # of the judgements: to the app and the log
 
     def __init__(self, guard: Guard, where: Any, judgement: Judgement | None) -> None:
@@ -68,11 +72,13 @@ class Around(ABC):
             Exception: what the framework takes for a 403, if the policy refuses the request.
         """
         known: list[str] = []
-        for one in self._outwards():
+        for one in self.outwards():
             if name in one._guard.policies:
                 one._judge(name)
                 return
             known += one._guard.policies
+        if not known:
+            raise ConfigurationError(f"restrict({name!r}): {_NO_POLICIES}{{{name!r}: …}}")
         raise ConfigurationError(
             f"restrict({name!r}): the middleware has no policy of that name, known are "
             f"{', '.join(known)}; add it to policies="
@@ -81,11 +87,12 @@ class Around(ABC):
     def change(self, *, cached: bool = True) -> Change | None:
         """Return what is done to the headers of the app's response; None if they stay as they are.
 
-        Of several warnings the client gets the one that blocks first, and of equals the outer.
+        Of several warnings the client gets the one that blocks first, and of equals the outer; a
+        refusal is none of the app's responses.
         """
         judged = [*([] if self.judgement is None else [self.judgement]), *self.judgements]
         warned = [one for one in judged if one.decision.action is Action.WARN]
-        if not judged:
+        if not judged or self.overruled:
             return None
         first = min(warned or judged, key=lambda one: one.decision.block_from or _NEVER)
         return self._guard.change(first, cached=cached)
@@ -100,7 +107,8 @@ class Around(ABC):
             self.aborts.append(_abort(self.where))
             raise self.aborts[-1]
 
-    def _outwards(self) -> Iterator[Around]:
+    def outwards(self) -> Iterator[Around]:
+        """Yield this one and those of the middlewares around, from within."""
         one: Around | None = self
         while one is not None:
             yield one
@@ -110,6 +118,14 @@ class Around(ABC):
 
 #: The request that is being answered, as the innermost middleware with ``policies`` received it.
 around: ContextVar[Around | None] = ContextVar("georestrict.around", default=None)
+
+
+def overrule() -> None:
+    """Tell the middlewares around this one that the request is refused, so that none warns."""
+    inner = around.get()
+    if inner is not None:
+        for one in inner.outwards():
+            one.overruled = True
 
 
 def restrict(name: str) -> Callable[[_Endpoint], _Endpoint]:
@@ -169,10 +185,7 @@ def _ask(name: str, endpoint: Callable[..., Any]) -> None:
     request = around.get()
     if request is None:
         what = getattr(endpoint, "__qualname__", endpoint)
-        raise ConfigurationError(
-            f"restrict({name!r}) of {what}: no middleware with policies= is "
-            f"around the app; give GeoRestrictMiddleware policies={{{name!r}: …}}"
-        )
+        raise ConfigurationError(f"restrict({name!r}) of {what}: {_NO_POLICIES}{{{name!r}: …}}")
     request.ask(name)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from georestrict._core import WsgiGate
 from georestrict.address import UNIX_PEER
-from georestrict.endpoints import Around, around
+from georestrict.endpoints import Around, around, overrule
 from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.observe import logger
 from georestrict.policy import Action
@@ -60,17 +60,14 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             return self._refuse(judgement, environ, start_response)
         if not plain:
             self._log(judgement, environ)
-        if self.policies:
+        if self.policies or self.change(judgement) is not None:
             return self._asked(environ, start_response, judgement)
-        change = self.change(judgement)
-        return self.app(
-            environ, start_response if change is None else _changing(start_response, change)
-        )
+        return self.app(environ, start_response)
 
     def _asked(
         self, environ: Environ, start_response: StartResponse, judgement: Judgement | None = None
     ) -> Iterable[bytes]:
-        """Have the app's endpoints ask policies of their own, and send what these refuse."""
+        """Serve the app, changed as decided; its endpoints may ask policies, and be refused."""
         request = _Asked(self, environ, judgement)
         request.start_response = start_response
         body: Iterable[bytes] = ()
@@ -104,6 +101,7 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
     def _refuse(
         self, judgement: Judgement, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
+        overrule()
         response = self._response(judgement, environ)
         self._log(judgement, environ, response)
         return _refuse(environ, start_response, response)

@@ -128,6 +128,7 @@ def litestar_app(database: Database) -> Any:
 
     return Litestar(
         route_handlers=[home, strict, threaded],
+        logging_config=None,  # the default one leaves the root logger at another level
         middleware=[DefineMiddleware(asgi.GeoRestrictMiddleware, **options(database))],
     )
 
@@ -446,6 +447,34 @@ def test_a_refusal_carries_no_warning_of_the_apps_policy(tiny: Database) -> None
     assert "example.com/app" in ask(flask, "wsgi", US, "/").headers["georestrict-warning"]
 
 
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        pytest.param({"policy": STRICT}, id="a middleware"),
+        pytest.param({"policy": OPEN, "policies": {"strict": STRICT}}, id="an endpoint"),
+    ],
+)
+def test_a_refusal_further_in_carries_no_warning_either(
+    inner: dict[str, Any], interface: str, tiny: Database
+) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    policy = warning_of("app", "US", datetime(2090, 1, 1, tzinfo=UTC))
+    outer: Any
+    if interface == "asgi":
+        route = Route("/strict", restrict("strict")(served))
+        within = asgi.GeoRestrictMiddleware(Starlette(routes=[route]), database=tiny, **inner)
+        outer = asgi.GeoRestrictMiddleware(within, policy=policy, database=tiny)
+    else:
+        app = wsgi.GeoRestrictMiddleware(flask_app(tiny).wsgi_app.app, database=tiny, **inner)
+        outer = wsgi.GeoRestrictMiddleware(app, policy=policy, database=tiny)
+    answer = ask(outer, interface, US, "/strict")
+    assert (answer.status_code, "example.com/strict" in answer.text) == (403, True)
+    assert not {"georestrict-warning", "deprecation", "sunset"} & {*answer.headers}
+
+
 @pytest.mark.parametrize(
     ("app_year", "endpoint_year", "told"),
     [
@@ -635,6 +664,7 @@ def socket_apps(tiny: Database) -> dict[str, Any]:
 
     lite = Litestar(
         route_handlers=[star],
+        logging_config=None,
         middleware=[DefineMiddleware(asgi.GeoRestrictMiddleware, **options(tiny))],
     )
     quart = Quart("quart-socket")
@@ -831,7 +861,7 @@ def helped_apps(tiny: Database, did: list[str]) -> dict[str, tuple[Any, str]]:
         "Starlette /": (starlette_with(starlette, tiny), "asgi"),
         "FastAPI /0": guarded(fast, "asgi"),
         "FastAPI /1": guarded(fast, "asgi"),
-        "Litestar /": guarded(Litestar([star]), "asgi"),
+        "Litestar /": guarded(Litestar([star], logging_config=None), "asgi"),
         "Quart /0": guarded(quart, "asgi"),
         "Quart /1": guarded(quart, "asgi"),
         "Flask /": guarded(flask, "wsgi"),
@@ -994,7 +1024,7 @@ def test_a_cache_of_the_framework_inside_restrict_serves_nobody_who_is_refused(
         called.append(None)
         return "served"
 
-    app = asgi.GeoRestrictMiddleware(Litestar([report]), **options(tiny))
+    app = asgi.GeoRestrictMiddleware(Litestar([report], logging_config=None), **options(tiny))
     asked = [ask(app, "asgi", one, "/") for one in (US, GB, US, GB)]
     assert [one.status_code for one in asked] == [403, 200, 403, 200]
     assert len(called) == 1

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import functools
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -731,6 +733,9 @@ def test_without_a_middleware_around_it_the_endpoint_is_not_called(tiny: Databas
     without = asgi.GeoRestrictMiddleware(bare, policy=OPEN, database=tiny)
     with pytest.raises(ConfigurationError, match="no middleware with policies="):
         ask(without, "asgi", GB, "/")
+    warning = asgi.GeoRestrictMiddleware(bare, policy=warning_of("app", "GB", None), database=tiny)
+    with pytest.raises(ConfigurationError, match="no middleware with policies="):
+        ask(warning, "asgi", GB, "/")
 
 
 def test_a_policy_that_nobody_has_is_an_error_that_names_the_known_ones(tiny: Database) -> None:
@@ -917,6 +922,34 @@ def test_an_app_without_a_framework_is_answered_for(interface: str, tiny: Databa
     assert ask(guarded, interface, GB, "/").text == "served"
     answer = ask(guarded, interface, US, "/")
     assert (answer.status_code, "example.com/strict" in answer.text) == (403, True)
+
+
+WITHOUT = """
+import sys
+from georestrict import restrict
+from georestrict.wsgi import GeoRestrictMiddleware
+
+@restrict("strict")
+def endpoint():
+    raise AssertionError("it is refused")
+
+def app(environ, start_response):
+    return [endpoint()]
+
+strict = {"default": "block", "contact": "https://example.com/strict"}
+guarded = GeoRestrictMiddleware(app, block=["CN"], policies={"strict": strict})
+environ = {"REMOTE_ADDR": "81.2.69.142", "REQUEST_METHOD": "GET", "PATH_INFO": "/"}
+body = b"".join(guarded(environ, lambda status, headers: print(status)))
+assert b"example.com/strict" in body
+assert not {"django", "flask", "quart", "starlette", "litestar"} & {*sys.modules}
+"""
+
+
+def test_a_process_without_any_framework_is_answered_for(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "403 Forbidden\n"
 
 
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])

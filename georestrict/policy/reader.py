@@ -11,7 +11,8 @@ from georestrict.policy import checks
 from georestrict.policy.cases import checked_cases
 from georestrict.policy.places import line_of, walked
 from georestrict.policy.responses import checked_forms
-from georestrict.policy.values import Credential, ListFile, Policy, Rule
+from georestrict.policy.rules import Rule
+from georestrict.policy.values import Credential, ListFile, Policy
 from georestrict.policy.words import CHECKS
 from georestrict.tomlfile import parsed_toml, read_text
 from georestrict.tomllines import lines

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from georestrict import countries
 from georestrict.errors import ConfigurationError
 from georestrict.policy import checks
+from georestrict.policy.words import settle
 
 
 class ResponseType(StrEnum):
@@ -80,9 +81,9 @@ class Texts:
         for word in TEXT_KEYS:
             given = getattr(self, word)
             if word in ("message", "why"):
-                _set(self, word, _by_subject(given, word))
+                settle(self, word, _by_subject(given, word))
             elif word == "countries":
-                _set(self, word, _country_names(given))
+                settle(self, word, _country_names(given))
             elif given is not None:
                 _text(given, word)
 
@@ -121,17 +122,17 @@ class ResponseForm:
 
     def __post_init__(self) -> None:
         """Check every key, and that together they make sense."""
-        _set(self, "type", ResponseType(checks.word(self.type, "type", tuple(ResponseType))))
-        _set(self, "status", self._checked_status())
+        settle(self, "type", ResponseType(checks.word(self.type, "type", tuple(ResponseType))))
+        settle(self, "status", self._checked_status())
         self._check_links()
         if self.contact is not None:
             checks.contact(self.contact, "contact")
         checks.flag(self.show_country, "show_country")
         if self.request_id is not None:
             checks.flag(self.request_id, "request_id")
-        _set(self, "language", _tag(self.language, "language"))
-        _set(self, "texts", self._checked_texts())
-        _set(self, "languages", tuple(dict.fromkeys((self.language, *self.texts))))
+        settle(self, "language", _tag(self.language, "language"))
+        settle(self, "texts", self._checked_texts())
+        settle(self, "languages", tuple(dict.fromkeys((self.language, *self.texts))))
 
     def _checked_status(self) -> int | None:
         usual, allowed = _STATUSES[self.type]
@@ -326,11 +327,6 @@ def _tag(value: Any, key: str) -> str:
     first, *rest = value.split("-")
     spelling = {2: str.upper, 4: str.title}
     return "-".join([first.lower(), *(spelling.get(len(one), str.lower)(one) for one in rest)])
-
-
-def _set(value: Texts | ResponseForm, name: str, content: object) -> None:
-    """Set a field of a value that is still being built."""
-    object.__setattr__(value, name, content)
 
 
 #: The forms that need no table.

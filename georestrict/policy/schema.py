@@ -17,7 +17,8 @@ from georestrict.policy import reader
 from georestrict.policy.cases import CASE_KEYS, EXPECTED, WITHOUT_COUNTRY
 from georestrict.policy.checks import PROTOCOLS
 from georestrict.policy.responses import FORM_KEYS, SUBJECTS, TEXT_KEYS, ResponseType
-from georestrict.policy.values import DECIDED, Action, Fallback
+from georestrict.policy.rules import DECIDED, Action
+from georestrict.policy.values import Fallback
 from georestrict.policy.words import CHECKS, WHERE
 
 _Schema = dict[str, Any]

@@ -1,8 +1,8 @@
-"""Policies and rules as frozen values that check themselves when they are built."""
+"""Policies as frozen values that check themselves when they are built."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -15,20 +15,8 @@ from georestrict.errors import ConfigurationError
 from georestrict.policy import checks
 from georestrict.policy.cases import Case
 from georestrict.policy.responses import BUILT_IN, ResponseForm
-from georestrict.policy.words import CHECKS, Words
-
-
-class Action(StrEnum):
-    """What happens to a request."""
-
-    ALLOW = "allow"
-    WARN = "warn"
-    BLOCK = "block"
-    COUNT = "count"  #: only of rules: the request is counted, and the next rule is tried
-
-
-#: What can be decided.
-DECIDED = (Action.ALLOW, Action.WARN, Action.BLOCK)
+from georestrict.policy.rules import DECIDED, Action, Rule
+from georestrict.policy.words import Words, settle
 
 
 class Fallback(StrEnum):
@@ -64,100 +52,10 @@ class Credential:
 
     def __post_init__(self) -> None:
         """Check every key."""
-        _set(self, "header", checks.header_name(self.header, "header"))
-        _set(self, "sha256", checks.digests(self.sha256, "sha256"))
+        settle(self, "header", checks.header_name(self.header, "header"))
+        settle(self, "sha256", checks.digests(self.sha256, "sha256"))
         if self.until is not None:
-            _set(self, "until", checks.instant(self.until, "until"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Rule(Words):
-    """One rule: it matches when each of its words does, and none of its exceptions (``unless``).
-
-    It has an ``action``, or a schedule: allow before the first of its dates, warn from
-    ``warn_from``, block from ``block_from``. From ``until`` on it does not match.
-
-    Raises:
-        ConfigurationError: naming the word and the fix.
-    """
-
-    name: str
-    action: Action | None = None
-    warn_from: datetime | None = None
-    block_from: datetime | None = None
-    until: datetime | None = None
-    response: str | None = None
-    unless: tuple[Words, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check every word, and that together they make sense."""
-        checks.name(self.name, "name")
-        if self.action is not None:
-            _set(self, "action", Action(checks.word(self.action, "action", tuple(Action))))
-        for key in ("warn_from", "block_from", "until"):
-            if getattr(self, key) is not None:
-                _set(self, key, checks.instant(getattr(self, key), key))
-        if self.response is not None:
-            checks.name(self.response, "response")
-        _set(self, "unless", _exceptions(self.unless))
-        Words.__post_init__(self)
-        self._check_times()
-        self._check_sense()
-
-    def _check_times(self) -> None:
-        dates = [date for date in (self.warn_from, self.block_from) if date is not None]
-        if self.action is None and not dates:
-            checks.fail("action", f"is missing; write one of {', '.join(Action)}, or block_from")
-        if self.action is not None and dates:
-            checks.fail("action", "stands beside a schedule; keep it, or warn_from and block_from")
-        if len(dates) == 2 and dates[0] >= dates[1]:
-            checks.fail(
-                "warn_from", f"is {dates[0]}, not before block_from {dates[1]}; warn earlier"
-            )
-        if self.until is not None and any(date >= self.until for date in dates):
-            checks.fail("until", f"is {self.until}, not after the schedule; end the rule later")
-
-    def _check_sense(self) -> None:
-        if self.response is not None and self.action in (Action.ALLOW, Action.COUNT):
-            checks.fail(
-                "response", f"is for what is blocked or warned; the rule says {self.action}"
-            )
-        if self.says_where:
-            return
-        if self.action is not Action.ALLOW:
-            raise ConfigurationError(
-                "has no word that says where from; add countries, categories, lists or networks"
-            )
-        if not self.says_anything:
-            raise ConfigurationError(
-                "matches everything; add a word such as countries or paths, or use default"
-            )
-
-    def action_at(self, now: float) -> Action | None:
-        """Return what the rule does at a time (seconds since the epoch); None when it has ended."""
-        if self.until is not None and now >= self.until.timestamp():
-            return None
-        if self.action is not None:
-            return self.action
-        if self.block_from is not None and now >= self.block_from.timestamp():
-            return Action.BLOCK
-        if self.warn_from is not None and now >= self.warn_from.timestamp():
-            return Action.WARN
-        return Action.ALLOW
-
-    @property
-    def actions(self) -> tuple[Action, ...]:
-        """What the rule may do at one time or another."""
-        if self.action is not None:
-            return (self.action,)
-        warns = () if self.warn_from is None else (Action.WARN,)
-        blocks = () if self.block_from is None else (Action.BLOCK,)
-        return (Action.ALLOW, *warns, *blocks)
-
-    @property
-    def depends_on_time(self) -> bool:
-        """Whether the rule has a date."""
-        return self.action is None or self.until is not None
+            settle(self, "until", checks.instant(self.until, "until"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,20 +147,20 @@ class Policy:
     def __post_init__(self) -> None:
         """Check every key, and that rules name what there is; fill in the fallback."""
         try:
-            _set(self, "default", Action(checks.word(self.default, "default", _DEFAULTS)))
+            settle(self, "default", Action(checks.word(self.default, "default", _DEFAULTS)))
             checks.flag(self.dry_run, "dry_run")
             checks.flag(self.paths_ignore_case, "paths_ignore_case")
             if self.contact is not None:
                 checks.contact(self.contact, "contact")
             if self.stale_after is not None:
-                _set(self, "stale_after", checks.duration(self.stale_after, "stale_after"))
-            _set(self, "fallback", _filled(self.default, self.fallback))
+                settle(self, "stale_after", checks.duration(self.stale_after, "stale_after"))
+            settle(self, "fallback", _filled(self.default, self.fallback))
             for tables in ("lists", "credentials", "responses"):
                 for name in getattr(self, tables):
                     checks.name(name, tables)
-                _set(self, tables, MappingProxyType(dict(getattr(self, tables))))
-            _set(self, "rules", tuple(self.rules))
-            _set(self, "tests", tuple(self.tests))
+                settle(self, tables, MappingProxyType(dict(getattr(self, tables))))
+            settle(self, "rules", tuple(self.rules))
+            settle(self, "tests", tuple(self.tests))
             self._check_rules()
             self._check_responses()
             self._check_tests()
@@ -339,31 +237,6 @@ class Policy:
 _DEFAULTS = ("allow", "block")
 
 
-def _exceptions(given: Any) -> tuple[Words, ...]:
-    """Return the exceptions of a rule: a table of words, or several of them."""
-    tables = (given,) if isinstance(given, Words | Mapping) else given
-    if isinstance(tables, str) or not isinstance(tables, Iterable):
-        checks.fail("unless", f"is {given!r}, must be a table such as {{ countries = ['DE'] }}")
-    tables = tuple(tables)
-    if not tables and given != ():
-        checks.fail("unless", "is empty; name at least one word, or remove it")
-    exceptions = []
-    for place, entry in enumerate(tables, 1):
-        key = "unless" if isinstance(given, Words | Mapping) else f"unless[{place}]"
-        if not isinstance(entry, Words):
-            checks.table(entry, key, tuple(CHECKS))
-            for word in entry:
-                checks.not_left_out(entry[word], f"{key}.{word}")
-            try:
-                entry = Words(**entry)
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{key}.{error}") from None
-        if not entry.says_anything:
-            checks.fail(key, "is empty; name at least one word, or remove it")
-        exceptions.append(entry)
-    return tuple(exceptions)
-
-
 def _filled(default: Action, stated: Mapping[Any, Any]) -> Mapping[Fallback, Action]:
     """Fill in the cases that a policy does not state.
 
@@ -380,8 +253,3 @@ def _filled(default: Action, stated: Mapping[Any, Any]) -> Mapping[Fallback, Act
     for case, action in stated.items():
         usual[Fallback(case)] = Action(checks.word(action, f"fallback.{case}", DECIDED))
     return MappingProxyType(usual)
-
-
-def _set(value: object, name: str, content: object) -> None:
-    """Set a field of a value that is still being built."""
-    object.__setattr__(value, name, content)

@@ -50,7 +50,7 @@ class Words:
         for word, check in CHECKS.items():
             given = getattr(self, word)
             if given or type(given) not in (tuple, frozenset):  # else it was left out
-                object.__setattr__(self, word, check(given, word))
+                settle(self, word, check(given, word))
 
     @property
     def says_where(self) -> bool:
@@ -100,3 +100,8 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
 #: The words that say where a request comes from.
 WHERE = ("countries", "subdivisions", "continents", "categories", "lists", "networks", "asns")
 _NOTHING: tuple[Any, ...] = (None, (), frozenset())
+
+
+def settle(value: object, name: str, content: object) -> None:
+    """Set a field of a value that is still being built."""
+    object.__setattr__(value, name, content)

@@ -19,6 +19,11 @@ _SOME = 6
 
 
 def hidden(policy: Policy) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the place of each rule that never decides, or only about odd spellings, and why.
+
+    Raises:
+        ConfigurationError: if a list cannot be read.
+    """
     networks = _Networks(policy)
     reaches = [reach(rule) for rule in policy.rules]
     for number, later in enumerate(policy.rules):

@@ -52,43 +52,52 @@ class Emergency:
         return at < self._until
 
     def _look(self, path: Path) -> None:
+        trouble = ""
         try:
             status = path.stat()
-        except (OSError, ValueError) as error:
+            seen = status.st_mtime_ns, status.st_size, status.st_ino
+            if seen == self._seen:
+                return
+            self._until = _read(path)
+            self._seen = seen
+        except FileNotFoundError:
             self._seen, self._until = None, -math.inf
-            trouble = "" if isinstance(error, FileNotFoundError) else str(error)
-            if trouble and trouble != self._trouble:
-                logger.error("the emergency file cannot be looked at, so it is off: %s", trouble)
-            self._trouble = trouble
-            return
-        seen = status.st_mtime_ns, status.st_size, status.st_ino
-        if seen != self._seen:
-            said = _read(path)
-            self._until = math.inf if isinstance(said, str) else said
-            # what could not be opened may be readable the next time
-            self._seen = None if isinstance(said, str) else seen
-            trouble = said if isinstance(said, str) else ""
-            if trouble and trouble != self._trouble:
-                logger.error("%s", trouble)
-            self._trouble = trouble
+        except (OSError, OverflowError, ValueError) as error:
+            # It holds if it is there, and is read again: it may become readable as it is.
+            self._seen, self._until = None, math.inf if _is_there(path) else -math.inf
+            trouble = str(error)
+        if trouble and trouble != self._trouble:
+            logger.error(
+                "the emergency file %s: %s; the switch is %s: write a time such as "
+                "2026-12-01T06:00:00Z into it, or nothing",
+                path,
+                trouble,
+                "on until the file is removed" if self._until > 0 else "off",
+            )
+        self._trouble = trouble
 
 
-def _read(path: Path) -> float | str:
-    """Return until when the file says, or what is wrong with it: then it holds all the same."""
+def _is_there(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            text = file.read(_LONGEST).decode("utf-8-sig").partition("#")[0].strip()
-        if not text:
-            return math.inf
-        until = datetime.fromisoformat(text)
-        if until.utcoffset() is None:
-            raise ValueError(f"{text!r} has no offset; add Z for UTC, or +02:00")
-        return until.astimezone(UTC).timestamp()
-    except (OSError, OverflowError, ValueError) as error:
-        return (
-            f"the emergency file {path}: {error}; the switch is on until the file is removed: "
-            "write a time such as 2026-12-01T06:00:00Z into it, or nothing"
-        )
+        return path.exists()
+    except OSError:  # such as a folder that may not be entered
+        return False
+
+
+def _read(path: Path) -> float:
+    """Return until when the file says.
+
+    Raises:
+        OSError, OverflowError, ValueError: if it says no time.
+    """
+    with path.open("rb") as file:
+        text = file.read(_LONGEST).decode("utf-8-sig").partition("#")[0].strip()
+    if not text:
+        return math.inf
+    until = datetime.fromisoformat(text)
+    if until.utcoffset() is None:
+        raise ValueError(f"{text!r} has no offset; add Z for UTC, or +02:00")
+    return until.astimezone(UTC).timestamp()
 
 
 def _tell(path: Path, on: bool, until: float) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georestrict import ConfigurationError, Policy
+from georestrict.policy import problems as room
 from georestrict.policy.problems import MOST, find
 from georestrict.tomllines import KeyPath, lines
 
@@ -329,3 +330,14 @@ def test_loading_a_file_names_the_line_too(tmp_path: Path) -> None:
     path.write_text(f'default = "allow"\n{rule}', encoding="utf-8")
     with pytest.raises(ConfigurationError, match=rf"^{re.escape(str(path))}:7: rules\[1\] \(r\)"):
         Policy.load(path)
+
+
+def test_a_policy_is_read_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {"default": "never", "mode": "never", "contact": "never"}
+    assert len(find(document, Path(), {})) == 3
+    monkeypatch.setattr(room, "_MOST_READINGS", 2)
+    assert len(find(document, Path(), {})) == 2
+
+
+def test_what_has_no_place_cannot_be_put_out_of_the_way() -> None:
+    assert room._mended({"default": "never"}, (), None) is False

@@ -29,12 +29,14 @@ SLOW_PROGRAMS = {"chromium": "chromium", "valgrind": "valgrind"}
 def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
     """The name, command and environment of each step."""
     pytest = [sys.executable, "-m", "pytest"]
-    quick = [*pytest, "-n", "auto", "--dist", "worksteal", "-m", "not slow"]
+    spread = [*pytest, "-n", "auto", "--dist", "worksteal", "-m"]
+    quick = [*spread, "not slow"]
     slow = [*pytest, "-m", "slow"]
     found: list[tuple[str, list[str], dict[str, str]]] = []
     if wanted != "--slow":
         if BACKEND == "compiled":
             found.append(("suite, compiled core", quick, {"GEORESTRICT_BACKEND": "compiled"}))
+            quick = [*spread, "not slow and not once"]
         found.append(("suite, plain Python core", quick, {"GEORESTRICT_BACKEND": "python"}))
     if wanted is not None:
         found.append(("long checks", slow, {}))

@@ -10,6 +10,8 @@ import pytest
 from georestrict import Category, Confidence, ConfigurationError, Policy
 from georestrict.policy.cases import CASE_KEYS, Case
 
+pytestmark = pytest.mark.once
+
 BASE: dict[str, Any] = {
     "default": "allow",
     "lists": {"partners": {"path": "partners.txt"}},

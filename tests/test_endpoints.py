@@ -25,6 +25,8 @@ from georestrict import ConfigurationError, Database, Engine, asgi, wsgi
 from tests.test_servers import serving
 from tests.web import Request, environ_of, run_asgi, scope_of
 
+pytestmark = pytest.mark.once
+
 # The app's policy blocks CN; the strict one lets in GB only, and warns SE.
 OPEN: dict[str, Any] = {
     "default": "allow",

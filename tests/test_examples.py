@@ -21,6 +21,8 @@ from georestrict.policy.responses import FORM_KEYS, TEXT_KEYS
 from georestrict.testing import tiny_database
 from georestrict.trial.cases import tried
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(__file__).parents[1] / "examples/policies"
 FILES = sorted(FOLDER.glob("*.toml"))
 # What the default data cannot answer; these files say so.

@@ -9,6 +9,8 @@ import pytest
 from georestrict.countries import NAMES
 from georestrict.groups import CONTINENTS, GROUPS, Group, continent_of, expand
 
+pytestmark = pytest.mark.once
+
 SIZES = {
     "@asean": 11,
     "@british-overseas-territories": 12,

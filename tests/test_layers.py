@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(__file__).parents[1] / "georestrict"
 
 # room -> the rooms that it may import; each line may name only rooms above it

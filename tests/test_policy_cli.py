@@ -34,6 +34,8 @@ from georestrict.trial.difference import Change, differences
 from georestrict.trial.explanation import Sender, explained
 from tests.test_problems import FOUND, SLIPS
 
+pytestmark = pytest.mark.once
+
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 DIGEST = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"  # of "secret"
 START = (

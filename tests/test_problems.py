@@ -17,6 +17,8 @@ from georestrict.policy import problems as room
 from georestrict.policy.problems import MOST, find
 from georestrict.tomllines import KeyPath, lines
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 
 ODD = '''\

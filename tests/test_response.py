@@ -39,6 +39,8 @@ from georestrict.response.negotiation import HTML, JSON, PROBLEM, language, medi
 from georestrict.response.page import CONTENT_SECURITY_POLICY
 from georestrict.response.wording import _SHIPPED, direction
 
+pytestmark = pytest.mark.once
+
 RULES = [{"name": "no-cn", "action": "block", "countries": ["CN"]}]
 WHY = "https://example.com/why"
 PAGE = Caller(accept="text/html")

@@ -28,6 +28,8 @@ from tests.web import (
     without_id,
 )
 
+pytestmark = pytest.mark.once
+
 Through = Callable[..., Answer]
 BOTH = pytest.mark.parametrize("through", [through_asgi, through_wsgi], ids=["asgi", "wsgi"])
 MIDDLEWARES: Any = {"asgi": asgi.GeoRestrictMiddleware, "wsgi": wsgi.GeoRestrictMiddleware}

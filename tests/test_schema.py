@@ -20,6 +20,8 @@ from tests.test_docs import BLOCKS, LEFT_OUT
 from tests.test_policy import BAD, FULL, document
 from tests.test_problems import SLIPS
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 VALIDATOR = Draft202012Validator(schema())
 GOOD = {

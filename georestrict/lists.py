@@ -28,7 +28,8 @@ from georestrict.coverage import check_coverage
 from georestrict.database import Database, Match
 from georestrict.errors import ConfigurationError, FormatError
 from georestrict.policy import Policy
-from georestrict.sources.networks import NetworkList, parse
+from georestrict.sources import parse_list
+from georestrict.sources.networks import NetworkList
 from georestrict.table import Image, encode
 from georestrict.tomlfile import hash_file, read_bytes
 
@@ -167,7 +168,7 @@ class Lists:
         place, path = self._place(name), self._policy.lists[name].path
         data = read_bytes(path, place)
         try:
-            networks = parse(data, str(path))
+            networks = parse_list(data, str(path))
         except FormatError as error:
             raise ConfigurationError(f"{place}: {error}") from error
         self._check_not_empty(name, len(networks))

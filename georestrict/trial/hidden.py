@@ -10,7 +10,8 @@ from georestrict.lists import parsed_networks
 from georestrict.networks import Category, Confidence
 from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Policy, Rule, Words
-from georestrict.sources.networks import NetworkList, parse
+from georestrict.sources import parse_list
+from georestrict.sources.networks import NetworkList
 from georestrict.subdivisions import spellings
 from georestrict.tomlfile import read_bytes
 from georestrict.tomllines import KeyPath
@@ -142,7 +143,7 @@ class _Networks:
 
     def __init__(self, policy: Policy) -> None:
         self._lists = {
-            name: _ranges(parse(read_bytes(file.path), str(file.path)))
+            name: _ranges(parse_list(read_bytes(file.path), str(file.path)))
             for name, file in policy.lists.items()
         }
 

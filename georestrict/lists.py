@@ -17,9 +17,10 @@ import json
 import logging
 import stat
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from georestrict import cache
@@ -31,7 +32,7 @@ from georestrict.policy import Policy
 from georestrict.sources import parse_list
 from georestrict.sources.networks import NetworkList
 from georestrict.table import Image, encode
-from georestrict.tomlfile import hash_file, read_bytes
+from georestrict.tomlfile import files_of, hash_file, read_bytes
 
 logger = logging.getLogger("georestrict")
 
@@ -78,6 +79,25 @@ class AsnLabel:
 Label = ListLabel | NetworksLabel | AsnLabel
 
 
+class LoadedList(NamedTuple):
+    """A list as it was read."""
+
+    files: list[tuple[Path, NetworkList]]
+    digest: bytes  #: SHA-256 of its file, or of the digests of its folder's files
+
+    @property
+    def networks(self) -> NetworkList:
+        """The networks of all files; their lines do not say of which."""
+        if len(self.files) == 1:
+            return self.files[0][1]
+        joined = NetworkList(Columns.empty(), Columns.empty())
+        for _, networks in self.files:
+            for columns, more in zip(joined, networks, strict=True):
+                for column, values in zip(columns, more, strict=True):
+                    column.extend(values)
+        return joined
+
+
 class Painting(NamedTuple):
     """A table, and what each of its classes means.
 
@@ -122,20 +142,18 @@ class Lists:
             *map(NetworksLabel, self._networks),
             *map(AsnLabel, self._asns),
         ]
-        self._kept: dict[str, NetworkList] = {}
+        self._kept: dict[str, LoadedList] = {}
         self._digests: Sequence[bytes] = ()
         if not self._labels:
             self.table = database.table
             count = len(database.classes)
             self._name(array("I", range(count)), array("I", bytes(4 * count)), [0])
         elif self._worth_sharing():
-            digests = [
-                hash_file(policy.lists[name].path, self._place(name)) for name in policy.lists
-            ]
+            digests = [self._digest(name) for name in policy.lists]
             cache.shared(self._key(digests), self._read, self._build)
         else:
-            self._kept = {name: self._load(name)[0] for name in policy.lists}
-            painting = paint(database, self._members(self._kept))
+            self._kept = {name: self._load(name) for name in policy.lists}
+            painting = paint(database, self._members(self._kept.values()))
             self.table = Table(*painting[:3], len(painting.classes))
             self._name(painting.classes, painting.held, painting.sets)
 
@@ -145,34 +163,35 @@ class Lists:
         Lists that are shared are not kept by each process: they are read again.
         """
         for number, (name, source) in enumerate(self._policy.lists.items()):
-            networks = self._kept.get(name)
-            if networks is None:
-                networks, digest = self._load(name)
-                if digest != self._digests[number]:
+            loaded = self._kept.get(name)
+            if loaded is None:
+                loaded = self._load(name)
+                if loaded.digest != self._digests[number]:
                     logger.warning(
                         "%s has changed since it was put in force, so its lines cannot be told; "
                         "reload to put it in force as it is now",
                         source.path,
                     )
                     continue
-            for version, value in addresses:
-                columns = networks.ipv4 if version == 4 else networks.ipv6
-                for first, last, line in _holding(columns, version, value):
-                    yield Match("list", name, first, last, str(source.path), line)
+            for path, networks in loaded.files:
+                for version, value in addresses:
+                    columns = networks.ipv4 if version == 4 else networks.ipv6
+                    for first, last, line in _holding(columns, version, value):
+                        yield Match("list", name, first, last, str(path), line)
 
     def _place(self, name: str) -> str:
         return f"{self._policy.place}: lists.{name}.path"
 
-    def _load(self, name: str) -> tuple[NetworkList, bytes]:
-        """Read one of the lists; return the SHA-256 of its file, too."""
+    def _load(self, name: str) -> LoadedList:
+        """Read one of the lists."""
+        loaded = load(self._policy.lists[name].path, self._place(name))
+        self._check_not_empty(name, sum(len(networks) for _, networks in loaded.files))
+        return loaded
+
+    def _digest(self, name: str) -> bytes:
+        """Return the digest that reading one of the lists would give."""
         place, path = self._place(name), self._policy.lists[name].path
-        data = read_bytes(path, place)
-        try:
-            networks = parse_list(data, str(path))
-        except FormatError as error:
-            raise ConfigurationError(f"{place}: {error}") from error
-        self._check_not_empty(name, len(networks))
-        return networks, hashlib.sha256(data).digest()
+        return _joined([hash_file(each, place) for each in files_of(path, place)])
 
     def _check_not_empty(self, name: str, count: int) -> None:
         source = self._policy.lists[name]
@@ -182,11 +201,11 @@ class Lists:
                 f"nothing; fill it, or set allow_empty = true under [lists.{name}]"
             )
 
-    def _members(self, lists: Mapping[str, NetworkList]) -> list[NetworkList]:
+    def _members(self, lists: Iterable[LoadedList]) -> list[NetworkList]:
         """Return what is painted, in the order of the labels."""
         announced = self._database.asn_networks(self._asns)
         return [
-            *lists.values(),
+            *(loaded.networks for loaded in lists),
             *map(parsed_networks, self._networks),
             *(announced[number] for number in self._asns),
         ]
@@ -199,12 +218,12 @@ class Lists:
         size = sum(len(text) + 1 for texts in self._networks for text in texts)
         for source in self._policy.lists.values():
             try:
-                status = source.path.stat()
+                held = [path.stat() for path in files_of(source.path)]
             except (OSError, ValueError):
                 return False  # reading it tells what is wrong
-            if not stat.S_ISREG(status.st_mode):
+            if not all(stat.S_ISREG(status.st_mode) for status in held):
                 return False
-            size += status.st_size
+            size += sum(status.st_size for status in held)
         image_size = self._database.metadata.size_bytes
         return size >= SHARED_FROM_BYTES or image_size >= SHARED_FROM_IMAGE_BYTES
 
@@ -222,15 +241,18 @@ class Lists:
 
         A list without a bad line is not parsed again: the key proves that it was without one.
         """
-        loaded = {name: self._load(name) for name in self._policy.lists}
-        key = self._key(digest for _, digest in loaded.values())
-        lists = {name: networks for name, (networks, _) in loaded.items()}
-        painting = paint(self._database, self._members(lists))
+        loaded = [self._load(name) for name in self._policy.lists]
+        key = self._key(each.digest for each in loaded)
+        members = self._members(loaded)
+        painting = paint(self._database, members)
         meta = {
             "key": key,
             "roots": [painting.root4, painting.root6],
             "sets": [format(number, "x") for number in painting.sets],
-            "lists": [[len(networks), digest.hex()] for networks, digest in loaded.values()],
+            "lists": [
+                [len(networks), each.digest.hex()]
+                for networks, each in zip(members, loaded, strict=False)
+            ],
         }
         sections: dict[str, bytes | memoryview] = {
             "meta": json.dumps(meta).encode(),
@@ -275,6 +297,27 @@ class Lists:
             frozenset(label for at, label in enumerate(self._labels) if bits >> at & 1)
             for bits in sets
         ]
+
+
+def load(path: Path, place: str = "") -> LoadedList:
+    """Read a list: a file, or the files of a folder.
+
+    Raises:
+        ConfigurationError: if it or an entry cannot be read; ``place`` says where it is named.
+    """
+    files, digests = [], []
+    for each in files_of(path, place):
+        data = read_bytes(each, place)
+        digests.append(hashlib.sha256(data).digest())
+        try:
+            files.append((each, parse_list(data, str(each))))
+        except FormatError as error:
+            raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
+    return LoadedList(files, _joined(digests))
+
+
+def _joined(digests: list[bytes]) -> bytes:
+    return digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
 
 
 def parsed_networks(texts: Iterable[str]) -> NetworkList:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from georestrict import Database, Engine, FormatError, Policy, lists
+from georestrict import ConfigurationError, Database, Engine, FormatError, Policy, lists
 from georestrict._core import parse_address
 from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
 from georestrict.table import Image, encode
@@ -240,3 +240,85 @@ def test_a_damaged_record_of_as_numbers_is_a_format_error() -> None:
     for ask in (damaged.verify, lambda: damaged.asns, lambda: damaged.asn_networks([2914])):
         with pytest.raises(FormatError, match="'asn 1516x' is no AS number"):
             ask()
+
+
+# Folders
+
+
+def folder_of(path: Path, **files: str) -> Path:
+    path.mkdir()
+    for name, text in files.items():
+        (path / name).write_text(text)
+    return path
+
+
+def listed(path: Path) -> Policy:
+    return policy({"lists": ["it"]}, lists={"it": {"path": str(path)}})
+
+
+def lines_of(painted: Lists, text: str) -> list[tuple[str, int]]:
+    address = parse_address(text)
+    assert address is not None
+    return [(Path(match.source).name, match.line) for match in painted.matches([address])]
+
+
+def test_a_folder_is_a_list_of_all_its_files_in_any_format(tmp_path: Path) -> None:
+    path = folder_of(
+        tmp_path / "it",
+        b="# ours\n8.8.8.0/24\n",
+        a="9.9.9.9\n8.8.8.8\n",
+        c='{"addresses": ["7.7.7.0/24"], "ipv6_addresses": ["2001:db8::/32"]}',
+        empty="",
+    )
+    painted = Lists(listed(path), DATABASE)
+    for text in ("8.8.8.1", "9.9.9.9", "7.7.7.7", "2001:db8::1"):
+        assert labels_of(painted, text) == {ListLabel("it")}
+    assert labels_of(painted, "9.9.9.8") == labels_of(painted, "6.6.6.6") == set()
+    assert lines_of(painted, "8.8.8.8") == [("a", 2), ("b", 2)]
+    assert lines_of(painted, "2001:db8::1") == [("c", 2)]
+
+
+def test_hidden_files_and_folders_below_are_left_out(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "it", a="8.8.8.8\n")
+    (path / ".swp").write_text("no network\n")
+    folder_of(path / "..data", b="no network\n")
+    folder_of(path / "below", b="no network\n")
+    (path / "b").symlink_to(path / "..data2")
+    (path / "..data2").write_text("9.9.9.9\n")
+    painted = Lists(listed(path), DATABASE)
+    assert labels_of(painted, "8.8.8.8") == labels_of(painted, "9.9.9.9") == {ListLabel("it")}
+    assert lines_of(painted, "9.9.9.9") == [("b", 1)]
+
+
+def test_a_bad_line_in_a_folder_is_named_with_its_file(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "it", a="8.8.8.8\n", b="9.9.9.9\n8.8.8.0/20\n")
+    with pytest.raises(ConfigurationError, match=r"lists\.it\.path: .*/it/b:2: '8\.8\.8\.0/20'"):
+        Lists(listed(path), DATABASE)
+    (path / "b").unlink()
+    (path / "b").symlink_to(path / "gone")
+    with pytest.raises(ConfigurationError, match=r"lists\.it\.path: .*/it/b' cannot be read"):
+        Lists(listed(path), DATABASE)
+
+
+def test_a_folder_without_networks_is_an_empty_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="it has no networks"):
+        Lists(listed(folder_of(tmp_path / "it")), DATABASE)
+    with pytest.raises(ConfigurationError, match="that has no networks"):
+        Lists(listed(folder_of(tmp_path / "that", a="# nothing\n")), DATABASE)
+
+
+def test_a_folder_is_painted_once_and_again_when_a_file_changes(
+    tmp_path: Path, shared: Path
+) -> None:
+    path = folder_of(tmp_path / "it", a="7.7.7.0/24\n", b="8.8.8.0/24\n")
+    Lists(listed(path), DATABASE)
+    painted = Lists(listed(path), DATABASE)
+    assert len(images(shared)) == 1
+    assert labels_of(painted, "8.8.8.8") == {ListLabel("it")}
+    assert lines_of(painted, "8.8.8.8") == [("b", 1)]
+    (path / "b").write_text("9.9.9.0/24\n")
+    assert lines_of(painted, "8.8.8.8") == []
+    assert labels_of(Lists(listed(path), DATABASE), "8.8.8.8") == set()
+    (path / "c").write_text("8.8.8.0/24\n")
+    assert labels_of(Lists(listed(path), DATABASE), "8.8.8.8") == {ListLabel("it")}
+    assert len(images(shared)) == 3

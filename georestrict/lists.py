@@ -16,10 +16,12 @@ import hashlib
 import json
 import logging
 import stat
+import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +42,7 @@ logger = logging.getLogger("georestrict")
 #: A test's tiny database is painted faster than a file is written.
 SHARED_FROM_BYTES = 16 * 1024
 SHARED_FROM_IMAGE_BYTES = 1 << 20
-_FORMAT = 2  # of the sections below
+_FORMAT = 3  # of the sections below
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,15 @@ class LoadedList(NamedTuple):
             return self.files[0][1]
         joined = NetworkList(Columns.empty(), Columns.empty())
         for _, networks in self.files:
-            for columns, more in zip(joined, networks, strict=True):
+            for columns, more in ((joined.ipv4, networks.ipv4), (joined.ipv6, networks.ipv6)):
                 for column, values in zip(columns, more, strict=True):
                     column.extend(values)
         return joined
+
+    @property
+    def entries(self) -> int:
+        """How many entries there are, with those that have ended."""
+        return sum(len(networks) + networks.ended for _, networks in self.files)
 
 
 class Painting(NamedTuple):
@@ -126,8 +133,11 @@ class Lists:
     held: array[int]  #: … and which of ``sets`` holds there
     sets: list[frozenset[Label]]
 
-    def __init__(self, policy: Policy, database: Database) -> None:
+    def __init__(
+        self, policy: Policy, database: Database, clock: Callable[[], float] = time.time
+    ) -> None:
         check_coverage(policy, database)
+        self._at = clock() if policy.lists else -inf  # when: it tells which entries have ended
         self._policy, self._database = policy, database
         conditions = policy.conditions
         # The same networks in several conditions are painted once; all of them need no paint.
@@ -184,8 +194,8 @@ class Lists:
 
     def _load(self, name: str) -> LoadedList:
         """Read one of the lists."""
-        loaded = load(self._policy.lists[name].path, self._place(name))
-        self._check_not_empty(name, sum(len(networks) for _, networks in loaded.files))
+        loaded = load(self._policy.lists[name].path, self._place(name), self._at)
+        self._check_not_empty(name, loaded.entries)
         return loaded
 
     def _digest(self, name: str) -> bytes:
@@ -243,16 +253,15 @@ class Lists:
         """
         loaded = [self._load(name) for name in self._policy.lists]
         key = self._key(each.digest for each in loaded)
-        members = self._members(loaded)
-        painting = paint(self._database, members)
+        painting = paint(self._database, self._members(loaded))
+        files = [networks for each in loaded for _, networks in each.files]
         meta = {
             "key": key,
             "roots": [painting.root4, painting.root6],
             "sets": [format(number, "x") for number in painting.sets],
-            "lists": [
-                [len(networks), each.digest.hex()]
-                for networks, each in zip(members, loaded, strict=False)
-            ],
+            "lists": [[each.entries, each.digest.hex()] for each in loaded],
+            "since": max((each.since for each in files if each.ended), default=None),
+            "until": min((each.until for each in files if each.until < inf), default=None),
         }
         sections: dict[str, bytes | memoryview] = {
             "meta": json.dumps(meta).encode(),
@@ -266,7 +275,7 @@ class Lists:
         """Take the table from an image, and check everything that it says.
 
         Raises:
-            FormatError: if it is damaged.
+            FormatError: if it is damaged, or of a time when other entries had ended.
         """
         try:
             meta = json.loads(bytes(image.section("meta")))
@@ -278,6 +287,8 @@ class Lists:
             counts = [int(count) for count, _ in meta["lists"]]
             if meta["key"] != self._key(digests) or len(digests) != len(self._policy.lists):
                 raise ValueError("it was painted from something else")
+            since, until = meta["since"], meta["until"]
+            holds = (since is None or since <= self._at) and (until is None or self._at < until)
             if len(classes) != len(held) or max(classes) >= len(self._database.classes):
                 raise ValueError("its classes are not those of the database")
             if max(held) >= len(sets) or min(sets) < 0 or max(sets) >> len(self._labels):
@@ -286,6 +297,8 @@ class Lists:
             table = Table(image.section("cells"), root4, root6, len(classes))
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise FormatError(f"{image.name}: damaged: {error}") from error
+        if not holds:
+            raise FormatError(f"{image.name}: an entry of a list has ended since it was painted")
         for name, count in zip(self._policy.lists, counts, strict=True):
             self._check_not_empty(name, count)
         self.table, self._digests = table, digests
@@ -299,8 +312,8 @@ class Lists:
         ]
 
 
-def load(path: Path, place: str = "") -> LoadedList:
-    """Read a list: a file, or the files of a folder.
+def load(path: Path, place: str = "", at: float | None = None) -> LoadedList:
+    """Read a list: a file, or the files of a folder; ``at`` says when, to leave out what ended.
 
     Raises:
         ConfigurationError: if it or an entry cannot be read; ``place`` says where it is named.
@@ -310,7 +323,7 @@ def load(path: Path, place: str = "") -> LoadedList:
         data = read_bytes(each, place)
         digests.append(hashlib.sha256(data).digest())
         try:
-            files.append((each, parse_list(data, str(each))))
+            files.append((each, parse_list(data, str(each), at)))
         except FormatError as error:
             raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
     return LoadedList(files, _joined(digests))

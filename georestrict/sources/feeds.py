@@ -63,15 +63,15 @@ def detect(data: bytes, name: str = "the file") -> str:
     return _detect(data, name)[0]
 
 
-def parse_list(data: bytes, name: str) -> NetworkList:
-    """Return the networks of a file in any of these formats.
+def parse_list(data: bytes, name: str, at: float | None = None) -> NetworkList:
+    """Return the networks of a file in any of these formats, without those that ended before.
 
     Raises:
         FormatError: naming the line, or the place in the document.
     """
     form, document = _detect(data, name)
     if form == "networks":
-        return networks.parse(data, name)
+        return networks.parse(data, name, at)
     entries = _SHAPES[form].entries(document) if document else _entries(form, data, name, "")
     found = NetworkList(Columns.empty(), Columns.empty())
     for version, first, last, _, line in rows(entries, ALL, name):

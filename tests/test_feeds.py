@@ -456,6 +456,17 @@ def test_a_selection_that_takes_nothing_says_what_there_is() -> None:
         "service is one of AMAZON, CLOUDFRONT, EC2; region is one of GLOBAL, eu-west-1, us-east-1"
     )
     assert rows("google", b'{"prefixes": []}', select="scope=us-east1") == []
+    for scope, told in (
+        ("\x1b[2J", r"'\x1b[2J'"),
+        ("\ud800", r"'\ud800'"),
+        ("x" * 99, f"'{'x' * 59}…"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            rows("google", changed(GOOGLE, ("prefixes", 0, "scope"), scope), select="scope=here")
+        assert str(caught.value).partition("scope is one of ")[2] in (
+            f"us-east1, {told}",
+            f"{told}, us-east1",
+        )
 
 
 def test_an_entry_that_is_not_selected_must_be_a_network_too() -> None:

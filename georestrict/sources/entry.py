@@ -100,5 +100,8 @@ def shown(value: object) -> str:
 
 
 def _some(values: set[str]) -> str:
-    first = ", ".join(sorted(values)[:_OFFERED])
+    first = ", ".join(
+        text if text.isprintable() and len(text) <= _SHOWN else shown(text)
+        for text in sorted(values)[:_OFFERED]
+    )
     return f"{first} …" if len(values) > _OFFERED else first or "none"

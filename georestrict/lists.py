@@ -16,10 +16,13 @@ import hashlib
 import json
 import logging
 import stat
+import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from georestrict import cache
@@ -28,9 +31,10 @@ from georestrict.coverage import check_coverage
 from georestrict.database import Database, Match
 from georestrict.errors import ConfigurationError, FormatError
 from georestrict.policy import Policy
-from georestrict.sources.networks import NetworkList, parse
+from georestrict.sources import parse_list
+from georestrict.sources.networks import NetworkList
 from georestrict.table import Image, encode
-from georestrict.tomlfile import hash_file, read_bytes
+from georestrict.tomlfile import files_of, hash_file, read_bytes
 
 logger = logging.getLogger("georestrict")
 
@@ -38,7 +42,7 @@ logger = logging.getLogger("georestrict")
 #: A test's tiny database is painted faster than a file is written.
 SHARED_FROM_BYTES = 16 * 1024
 SHARED_FROM_IMAGE_BYTES = 1 << 20
-_FORMAT = 2  # of the sections below
+_FORMAT = 3  # of the sections below
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,30 @@ class AsnLabel:
 Label = ListLabel | NetworksLabel | AsnLabel
 
 
+class LoadedList(NamedTuple):
+    """A list as it was read."""
+
+    files: list[tuple[Path, NetworkList]]
+    digest: bytes  #: SHA-256 of its file, or of the digests of its folder's files
+
+    @property
+    def networks(self) -> NetworkList:
+        """The networks of all files; their lines do not say of which."""
+        if len(self.files) == 1:
+            return self.files[0][1]
+        joined = NetworkList(Columns.empty(), Columns.empty())
+        for _, networks in self.files:
+            for columns, more in ((joined.ipv4, networks.ipv4), (joined.ipv6, networks.ipv6)):
+                for column, values in zip(columns, more, strict=True):
+                    column.extend(values)
+        return joined
+
+    @property
+    def entries(self) -> int:
+        """How many entries there are, with those that have ended."""
+        return sum(len(networks) + networks.ended for _, networks in self.files)
+
+
 class Painting(NamedTuple):
     """A table, and what each of its classes means.
 
@@ -105,8 +133,11 @@ class Lists:
     held: array[int]  #: … and which of ``sets`` holds there
     sets: list[frozenset[Label]]
 
-    def __init__(self, policy: Policy, database: Database) -> None:
+    def __init__(
+        self, policy: Policy, database: Database, clock: Callable[[], float] = time.time
+    ) -> None:
         check_coverage(policy, database)
+        self._at = clock() if policy.lists else -inf  # when: it tells which entries have ended
         self._policy, self._database = policy, database
         conditions = policy.conditions
         # The same networks in several conditions are painted once; all of them need no paint.
@@ -121,20 +152,18 @@ class Lists:
             *map(NetworksLabel, self._networks),
             *map(AsnLabel, self._asns),
         ]
-        self._kept: dict[str, NetworkList] = {}
+        self._kept: dict[str, LoadedList] = {}
         self._digests: Sequence[bytes] = ()
         if not self._labels:
             self.table = database.table
             count = len(database.classes)
             self._name(array("I", range(count)), array("I", bytes(4 * count)), [0])
         elif self._worth_sharing():
-            digests = [
-                hash_file(policy.lists[name].path, self._place(name)) for name in policy.lists
-            ]
+            digests = [self._digest(name) for name in policy.lists]
             cache.shared(self._key(digests), self._read, self._build)
         else:
-            self._kept = {name: self._load(name)[0] for name in policy.lists}
-            painting = paint(database, self._members(self._kept))
+            self._kept = {name: self._load(name) for name in policy.lists}
+            painting = paint(database, self._members(self._kept.values()))
             self.table = Table(*painting[:3], len(painting.classes))
             self._name(painting.classes, painting.held, painting.sets)
 
@@ -144,34 +173,35 @@ class Lists:
         Lists that are shared are not kept by each process: they are read again.
         """
         for number, (name, source) in enumerate(self._policy.lists.items()):
-            networks = self._kept.get(name)
-            if networks is None:
-                networks, digest = self._load(name)
-                if digest != self._digests[number]:
+            loaded = self._kept.get(name)
+            if loaded is None:
+                loaded = self._load(name)
+                if loaded.digest != self._digests[number]:
                     logger.warning(
                         "%s has changed since it was put in force, so its lines cannot be told; "
                         "reload to put it in force as it is now",
                         source.path,
                     )
                     continue
-            for version, value in addresses:
-                columns = networks.ipv4 if version == 4 else networks.ipv6
-                for first, last, line in _holding(columns, version, value):
-                    yield Match("list", name, first, last, str(source.path), line)
+            for path, networks in loaded.files:
+                for version, value in addresses:
+                    columns = networks.ipv4 if version == 4 else networks.ipv6
+                    for first, last, line in _holding(columns, version, value):
+                        yield Match("list", name, first, last, str(path), line)
 
     def _place(self, name: str) -> str:
         return f"{self._policy.place}: lists.{name}.path"
 
-    def _load(self, name: str) -> tuple[NetworkList, bytes]:
-        """Read one of the lists; return the SHA-256 of its file, too."""
+    def _load(self, name: str) -> LoadedList:
+        """Read one of the lists."""
+        loaded = load(self._policy.lists[name].path, self._place(name), self._at)
+        self._check_not_empty(name, loaded.entries)
+        return loaded
+
+    def _digest(self, name: str) -> bytes:
+        """Return the digest that reading one of the lists would give."""
         place, path = self._place(name), self._policy.lists[name].path
-        data = read_bytes(path, place)
-        try:
-            networks = parse(data, str(path))
-        except FormatError as error:
-            raise ConfigurationError(f"{place}: {error}") from error
-        self._check_not_empty(name, len(networks))
-        return networks, hashlib.sha256(data).digest()
+        return _joined([hash_file(each, place) for each in files_of(path, place)])
 
     def _check_not_empty(self, name: str, count: int) -> None:
         source = self._policy.lists[name]
@@ -181,11 +211,11 @@ class Lists:
                 f"nothing; fill it, or set allow_empty = true under [lists.{name}]"
             )
 
-    def _members(self, lists: Mapping[str, NetworkList]) -> list[NetworkList]:
+    def _members(self, lists: Iterable[LoadedList]) -> list[NetworkList]:
         """Return what is painted, in the order of the labels."""
         announced = self._database.asn_networks(self._asns)
         return [
-            *lists.values(),
+            *(loaded.networks for loaded in lists),
             *map(parsed_networks, self._networks),
             *(announced[number] for number in self._asns),
         ]
@@ -198,12 +228,12 @@ class Lists:
         size = sum(len(text) + 1 for texts in self._networks for text in texts)
         for source in self._policy.lists.values():
             try:
-                status = source.path.stat()
+                held = [path.stat() for path in files_of(source.path)]
             except (OSError, ValueError):
                 return False  # reading it tells what is wrong
-            if not stat.S_ISREG(status.st_mode):
+            if not all(stat.S_ISREG(status.st_mode) for status in held):
                 return False
-            size += status.st_size
+            size += sum(status.st_size for status in held)
         image_size = self._database.metadata.size_bytes
         return size >= SHARED_FROM_BYTES or image_size >= SHARED_FROM_IMAGE_BYTES
 
@@ -221,15 +251,17 @@ class Lists:
 
         A list without a bad line is not parsed again: the key proves that it was without one.
         """
-        loaded = {name: self._load(name) for name in self._policy.lists}
-        key = self._key(digest for _, digest in loaded.values())
-        lists = {name: networks for name, (networks, _) in loaded.items()}
-        painting = paint(self._database, self._members(lists))
+        loaded = [self._load(name) for name in self._policy.lists]
+        key = self._key(each.digest for each in loaded)
+        painting = paint(self._database, self._members(loaded))
+        files = [networks for each in loaded for _, networks in each.files]
         meta = {
             "key": key,
             "roots": [painting.root4, painting.root6],
             "sets": [format(number, "x") for number in painting.sets],
-            "lists": [[len(networks), digest.hex()] for networks, digest in loaded.values()],
+            "lists": [[each.entries, each.digest.hex()] for each in loaded],
+            "since": max((each.since for each in files if each.ended), default=None),
+            "until": min((each.until for each in files if each.until < inf), default=None),
         }
         sections: dict[str, bytes | memoryview] = {
             "meta": json.dumps(meta).encode(),
@@ -243,7 +275,7 @@ class Lists:
         """Take the table from an image, and check everything that it says.
 
         Raises:
-            FormatError: if it is damaged.
+            FormatError: if it is damaged, or of a time when other entries had ended.
         """
         try:
             meta = json.loads(bytes(image.section("meta")))
@@ -255,6 +287,8 @@ class Lists:
             counts = [int(count) for count, _ in meta["lists"]]
             if meta["key"] != self._key(digests) or len(digests) != len(self._policy.lists):
                 raise ValueError("it was painted from something else")
+            since, until = meta["since"], meta["until"]
+            holds = (since is None or since <= self._at) and (until is None or self._at < until)
             if len(classes) != len(held) or max(classes) >= len(self._database.classes):
                 raise ValueError("its classes are not those of the database")
             if max(held) >= len(sets) or min(sets) < 0 or max(sets) >> len(self._labels):
@@ -263,6 +297,8 @@ class Lists:
             table = Table(image.section("cells"), root4, root6, len(classes))
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise FormatError(f"{image.name}: damaged: {error}") from error
+        if not holds:
+            raise FormatError(f"{image.name}: an entry of a list has ended since it was painted")
         for name, count in zip(self._policy.lists, counts, strict=True):
             self._check_not_empty(name, count)
         self.table, self._digests = table, digests
@@ -274,6 +310,27 @@ class Lists:
             frozenset(label for at, label in enumerate(self._labels) if bits >> at & 1)
             for bits in sets
         ]
+
+
+def load(path: Path, place: str = "", at: float | None = None) -> LoadedList:
+    """Read a list: a file, or the files of a folder; ``at`` says when, to leave out what ended.
+
+    Raises:
+        ConfigurationError: if it or an entry cannot be read; ``place`` says where it is named.
+    """
+    files, digests = [], []
+    for each in files_of(path, place):
+        data = read_bytes(each, place)
+        digests.append(hashlib.sha256(data).digest())
+        try:
+            files.append((each, parse_list(data, str(each), at)))
+        except FormatError as error:
+            raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
+    return LoadedList(files, _joined(digests))
+
+
+def _joined(digests: list[bytes]) -> bytes:
+    return digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
 
 
 def parsed_networks(texts: Iterable[str]) -> NetworkList:

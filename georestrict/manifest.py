@@ -23,13 +23,21 @@ from georestrict._core import grow
 from georestrict.errors import ConfigurationError
 from georestrict.layers import LAYERS, PAINTED, Layer, paint
 from georestrict.networks import Category, Confidence
-from georestrict.sources import FORMATS, Batch, mmdb, read_batches
+from georestrict.sources import (
+    FORMATS,
+    Batch,
+    check_selection,
+    mmdb,
+    needs_value,
+    read_batches,
+    tells,
+)
 from georestrict.table import image
 from georestrict.tomlfile import read_bytes, read_toml
 
 _TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
 # the last two are for the recipe that fetches the file
-_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "upstream", "selection")
+_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "select", "upstream", "selection")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,7 @@ class Source:
     attribution: str
     sha256: str | None = None
     value: str | None = None  #: for formats whose rows have none
+    select: str | None = None  #: which entries of a provider's feed are wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +104,7 @@ class Manifest:
             if source.layer == layer:
                 path = self.folder / source.path
                 self._check(source, path)
-                for batch in read_batches(source.format, path, layer):
+                for batch in read_batches(source.format, path, layer, source.select):
                     values = [value or source.value or "" for value in batch.values]
                     for value in values:
                         _check_value(value, layer, f"source {source.name!r}: {path}")
@@ -197,18 +206,36 @@ def _source(entry: Any, place: str) -> Source:
     if not isinstance(dated, date) or isinstance(dated, datetime):
         raise ConfigurationError(f"{place}: 'date' must be a date, such as 2026-06-25")
     value = entry.get("value")
-    if entry["format"] == "networks" and not isinstance(value, str):
+    if needs_value(entry["format"], entry["layer"]) and not isinstance(value, str):
         raise ConfigurationError(
-            f"{place}: a list of networks needs 'value', such as 'hosting:high:Example'"
+            f"{place}: the format {entry['format']!r} needs 'value', such as 'hosting:high:Example'"
         )
     if value is not None:
+        if tells(entry["format"], entry["layer"]):
+            raise ConfigurationError(
+                f"{place}: value {value!r}: every row of a {entry['format']} says its country; "
+                "leave 'value' out"
+            )
         _check_stated(value, entry["layer"], place)
+    select = entry.get("select")
+    if select is not None:
+        _check_selection(select, entry["format"], place)
     return Source(
         **{key: entry[key] for key in _TEXT_KEYS},
         date=dated,
         sha256=entry.get("sha256"),
         value=value,
+        select=select,
     )
+
+
+def _check_selection(written: Any, form: str, place: str) -> None:
+    if not isinstance(written, str):
+        raise ConfigurationError(f"{place}: 'select' must be text, got {written!r}")
+    try:
+        check_selection(written, form)
+    except ValueError as error:
+        raise ConfigurationError(f"{place}: select {written!r} {error}") from error
 
 
 def _check_stated(value: Any, layer: str, place: str) -> None:

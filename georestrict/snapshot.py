@@ -49,7 +49,7 @@ class Snapshot:
         self.policy, self.database = policy, database
         self._clock, self._emergency = clock, emergency
         self._rules = Verdicts(policy, {} if tallies is None else tallies)
-        self._lists = Lists(policy, database)
+        self._lists = Lists(policy, database, clock)
         self._table = self._lists.table
         # Which rules match a class: those that match its class of the database, and its lists.
         self._by_base = [self._rules.matching_location(location) for location in database.classes]

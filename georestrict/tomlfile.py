@@ -74,6 +74,22 @@ def hash_file(path: Path, place: str = "") -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+def files_of(path: Path, place: str = "") -> list[Path]:
+    """Return a path of the configuration, or what is in it if it is a folder.
+
+    Of a folder these are the files in the order of their names, without hidden ones and without
+    what is in folders below: ``..data`` is how Kubernetes replaces a mounted folder.
+
+    Raises:
+        ConfigurationError: if it is not there; ``place`` says where it was named.
+    """
+    with _told(path, place):
+        if not path.is_dir():
+            return [path]
+        held = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+        return [each for each in held if not each.is_dir()]
+
+
 @contextmanager
 def _told(path: Path, place: str) -> Iterator[None]:
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import json
 import logging
 import os
 import re
@@ -41,6 +42,7 @@ from georestrict.policy.cases import CASE_KEYS
 from georestrict.policy.responses import FORM_KEYS, TEXT_KEYS, ResponseType
 from georestrict.policy.words import WHERE
 from georestrict.response import blocked
+from georestrict.sources import FORMATS, feeds
 from georestrict.testing import tiny_database
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +73,16 @@ BROUGHT = {
     "our-cloud.txt": "81.2.69.128/26\n",
     "abuse.txt": "",
     "partners.txt": "198.51.100.0/24\n",
+    "ip-ranges.json": json.dumps(
+        {
+            "prefixes": [
+                {"ip_prefix": "192.0.2.0/24", "service": "EC2"},
+                {"ip_prefix": "198.51.100.0/24", "service": "CLOUDFRONT"},
+            ],
+            "ipv6_prefixes": [],
+        }
+    ),
+    "egress-ip-ranges.csv": "81.2.69.0/27,DE,DE-BE,Berlin,\n",
 }
 # The page about the policy leaves these keys out where they say nothing new.
 LEFT_OUT = 'default = "allow"\ncontact = "https://example.com/contact"\n'
@@ -383,6 +395,14 @@ def test_the_tables_list_every_key_of_a_policy_and_every_word_of_a_rule() -> Non
     assert spans[6 : 6 + len(WHERE)] == list(WHERE)
     assert "one of the first seven words" in section and len(WHERE) == 7
     assert sorted(words(read_table(POLICY, "### Network categories"))) == sorted(Category)
+
+
+def test_the_table_of_formats_lists_every_format_and_what_can_be_selected_by() -> None:
+    rows = read_table(README, "### Formats of files")
+    assert sorted(words(rows)) == sorted(FORMATS)
+    for row in rows:
+        fields = feeds.FIELDS.get(row["format"].strip("`"), ())
+        assert row["what can be selected by"] == ", ".join(f"`{field}`" for field in fields)
 
 
 def test_the_table_of_cases_lists_every_key() -> None:

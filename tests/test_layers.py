@@ -86,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "endpoints",
     },
     "trial": {
-        "coverage", "tomlfile", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
+        "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
         "location", "database", "paths", "policy", "decision", "lists", "request", "routes", "verdicts", "snapshot",
         "response",
     },

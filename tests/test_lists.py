@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from georestrict import Database, Engine, FormatError, Policy, lists
+from georestrict import ConfigurationError, Database, Engine, FormatError, Policy, lists
 from georestrict._core import parse_address
 from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
+from georestrict.sources import parse_list
 from georestrict.table import Image, encode
 from georestrict.testing import tiny_database
 from tests import mmdb
@@ -240,3 +242,183 @@ def test_a_damaged_record_of_as_numbers_is_a_format_error() -> None:
     for ask in (damaged.verify, lambda: damaged.asns, lambda: damaged.asn_networks([2914])):
         with pytest.raises(FormatError, match="'asn 1516x' is no AS number"):
             ask()
+
+
+# Folders
+
+
+def folder_of(path: Path, **files: str) -> Path:
+    path.mkdir()
+    for name, text in files.items():
+        (path / name).write_text(text)
+    return path
+
+
+def listed(path: Path) -> Policy:
+    return policy({"lists": ["it"]}, lists={"it": {"path": str(path)}})
+
+
+def lines_of(painted: Lists, text: str) -> list[tuple[str, int]]:
+    address = parse_address(text)
+    assert address is not None
+    return [(Path(match.source).name, match.line) for match in painted.matches([address])]
+
+
+def test_a_folder_is_a_list_of_all_its_files_in_any_format(tmp_path: Path) -> None:
+    path = folder_of(
+        tmp_path / "it",
+        b="# ours\n8.8.8.0/24\n",
+        a="9.9.9.9\n8.8.8.8\n",
+        c='{"addresses": ["7.7.7.0/24"], "ipv6_addresses": ["2001:db8::/32"]}',
+        empty="",
+    )
+    painted = Lists(listed(path), DATABASE)
+    for text in ("8.8.8.1", "9.9.9.9", "7.7.7.7", "2001:db8::1"):
+        assert labels_of(painted, text) == {ListLabel("it")}
+    assert labels_of(painted, "9.9.9.8") == labels_of(painted, "6.6.6.6") == set()
+    assert lines_of(painted, "8.8.8.8") == [("a", 2), ("b", 2)]
+    assert lines_of(painted, "2001:db8::1") == [("c", 2)]
+
+
+def test_hidden_files_and_folders_below_are_left_out(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "it", a="8.8.8.8\n")
+    (path / ".swp").write_text("no network\n")
+    folder_of(path / "..data", b="no network\n")
+    folder_of(path / "below", b="no network\n")
+    (path / "b").symlink_to(path / "..data2")
+    (path / "..data2").write_text("9.9.9.9\n")
+    painted = Lists(listed(path), DATABASE)
+    assert labels_of(painted, "8.8.8.8") == labels_of(painted, "9.9.9.9") == {ListLabel("it")}
+    assert lines_of(painted, "9.9.9.9") == [("b", 1)]
+
+
+def test_a_bad_line_in_a_folder_is_named_with_its_file(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "it", a="8.8.8.8\n", b="9.9.9.9\n8.8.8.0/20\n")
+    with pytest.raises(ConfigurationError, match=r"lists\.it\.path: .*/it/b:2: '8\.8\.8\.0/20'"):
+        Lists(listed(path), DATABASE)
+    (path / "b").unlink()
+    (path / "b").symlink_to(path / "gone")
+    with pytest.raises(ConfigurationError, match=r"lists\.it\.path: .*/it/b' cannot be read"):
+        Lists(listed(path), DATABASE)
+
+
+def test_a_folder_without_networks_is_an_empty_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="it has no networks"):
+        Lists(listed(folder_of(tmp_path / "it")), DATABASE)
+    with pytest.raises(ConfigurationError, match="that has no networks"):
+        Lists(listed(folder_of(tmp_path / "that", a="# nothing\n")), DATABASE)
+
+
+def test_a_folder_is_painted_once_and_again_when_a_file_changes(
+    tmp_path: Path, shared: Path
+) -> None:
+    path = folder_of(tmp_path / "it", a="7.7.7.0/24\n", b="8.8.8.0/24\n")
+    Lists(listed(path), DATABASE)
+    painted = Lists(listed(path), DATABASE)
+    assert len(images(shared)) == 1
+    assert labels_of(painted, "8.8.8.8") == {ListLabel("it")}
+    assert lines_of(painted, "8.8.8.8") == [("b", 1)]
+    (path / "b").write_text("9.9.9.0/24\n")
+    assert lines_of(painted, "8.8.8.8") == []
+    assert labels_of(Lists(listed(path), DATABASE), "8.8.8.8") == set()
+    (path / "c").write_text("8.8.8.0/24\n")
+    assert labels_of(Lists(listed(path), DATABASE), "8.8.8.8") == {ListLabel("it")}
+    assert len(images(shared)) == 3
+
+
+# Entries that end
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+ENDING = """\
+8.8.8.0/24 until 2026-11-22T12:00:00Z  # ticket 4711
+8.8.8.8
+9.9.9.0-9.9.9.9\tuntil  2026-11-22T14:00:00.5+01:00 ; an hour later
+2001:db8::/32 until 2027-01-01T00:00:00+00:00
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "held", "ended"),
+    [
+        (NOON - 1, {"8.8.8.1", "8.8.8.8", "9.9.9.9", "2001:db8::"}, 0),
+        (NOON, {"8.8.8.8", "9.9.9.9", "2001:db8::"}, 1),
+        (NOON + 3600, {"8.8.8.8", "9.9.9.9", "2001:db8::"}, 1),
+        (NOON + 3601, {"8.8.8.8", "2001:db8::"}, 2),
+        (NOON + 1e9, {"8.8.8.8"}, 3),
+    ],
+)
+def test_an_entry_holds_until_its_end(
+    tmp_path: Path, at: float, held: set[str], ended: int
+) -> None:
+    (tmp_path / "it").write_text(ENDING)
+    painted = Lists(listed(tmp_path / "it"), DATABASE, lambda: at)
+    assert {text for text in ("8.8.8.1", "8.8.8.8", "9.9.9.9", "2001:db8::") if labels_of(painted, text)} == held  # fmt: skip
+    assert sorted(lines_of(painted, "8.8.8.8")) == [("it", line) for line in (1, 2)][ended > 0 :]
+    parsed = parse_list(ENDING.encode(), "it", at)
+    assert (parsed.ended, len(parsed)) == (ended, 4 - ended)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("8.8.8.0/24 until", "the end '' must be a time with its offset, such as 2026-12-31T00"),
+        ("8.8.8.0/24 until tomorrow", "the end 'tomorrow' must be a time"),
+        ("8.8.8.0/24 until 2026-12-31", "the end '2026-12-31' must be a time with its offset"),
+        ("8.8.8.0/24 until 2026-12-31T00:00:00", "must be a time with its offset"),
+        ("8.8.8.0/24 until 2026-12-31T00:00:00Z ticket", "must be a time with its offset"),
+        ("8.8.8.0/20 until 2026-12-31T00:00:00Z", "host bits are set below /20"),
+        ("until 2026-12-31T00:00:00Z", "not an IPv4 or IPv6 address"),
+        ("8.8.8.0/24 Until 2026-12-31T00:00:00Z", "the prefix length after '/' must be"),
+    ],
+)
+def test_a_wrong_end_is_an_error_with_its_line(line: str, says: str) -> None:
+    text = f"{ENDING}{line}\n"
+    with pytest.raises(FormatError) as caught:
+        parse_list(text.encode(), "it")
+    assert str(caught.value).startswith("it:5: '")
+    assert says in str(caught.value)
+
+
+def test_wrong_lines_are_told_in_their_order_among_those_that_end() -> None:
+    text = "".join(f"8.8.8.{at}/24 until x\nno network\n" for at in range(1, 5))
+    with pytest.raises(FormatError) as caught:
+        parse_list(text.encode(), "it")
+    told = str(caught.value).split("\n")
+    assert [line.split(":")[1] for line in told[:5]] == ["1", "2", "3", "4", "5"]
+    assert told[5] == "… and 3 more lines"
+
+
+def test_a_list_whose_entries_have_all_ended_is_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "it").write_text("8.8.8.8 until 2020-01-01T00:00:00Z\n")
+    painted = Lists(listed(tmp_path / "it"), DATABASE)
+    assert labels_of(painted, "8.8.8.8") == set()
+
+
+def test_an_image_is_painted_again_when_an_entry_ends(tmp_path: Path, shared: Path) -> None:
+    (tmp_path / "it").write_text(ENDING)
+    asked = listed(tmp_path / "it")
+    before = Lists(asked, DATABASE, lambda: NOON - 1)
+    assert labels_of(Lists(asked, DATABASE, lambda: NOON), "8.8.8.1") == set()
+    (image,) = shared.glob("*.grdb")
+    written = image.stat().st_mtime_ns, image.stat().st_ino
+    assert labels_of(Lists(asked, DATABASE, lambda: NOON + 1), "8.8.8.1") == set()
+    assert image.stat().st_ino == written[1]  # nothing has ended: no worker paints
+    assert labels_of(before, "8.8.8.1") == {ListLabel("it")}
+    assert sorted(lines_of(before, "8.8.8.8")) == [("it", 1), ("it", 2)]
+    assert labels_of(Lists(asked, DATABASE, lambda: NOON - 1), "8.8.8.1") == {ListLabel("it")}
+    assert labels_of(Lists(asked, DATABASE, lambda: NOON + 1e9), "2001:db8::") == set()
+
+
+def test_an_engine_leaves_out_what_has_ended_when_it_is_reloaded(tmp_path: Path) -> None:
+    (tmp_path / "it").write_text(ENDING)
+    now = [NOON - 1]
+    engine = Engine(listed(tmp_path / "it"), database=DATABASE, clock=lambda: now[0])
+    assert engine.decide("8.8.8.1").rule == "r0"
+    now[0] = NOON
+    engine.reload()
+    assert engine.decide("8.8.8.1").rule is None
+    assert engine.decide("8.8.8.8").rule == "r0"
+
+
+def test_without_lists_no_clock_is_asked() -> None:
+    Lists(policy({"networks": ["8.8.8.0/24"], "asns": [3356]}), DATABASE, lambda: 1 / 0)

@@ -393,8 +393,8 @@ BAD_LISTS = {
     "the list file is missing": Bad(
         with_list('path = "gone.txt"'), [r"mine", r"gone\.txt", r"No such file"]
     ),
-    "the list file is a directory": Bad(
-        with_list('path = "."'), [r"mine", r"cannot be read", r"directory"]
+    "a file of the list's folder is no list": Bad(
+        with_list('path = "."'), [r"mine", r"binary\.txt:1", r"not UTF-8"]
     ),
     "the list file is empty": Bad(
         with_list('path = "empty.txt"'), [r"mine", r"empty\.txt", r"allow_empty = true"]

@@ -147,7 +147,9 @@ _RULE: dict[str, _Schema] = {
     ),
 }
 _LIST: dict[str, _Schema] = {
-    "path": _told(_TEXT, "The file with the networks, from the policy's folder."),
+    "path": _told(
+        _TEXT, "The file with the networks, or a folder of such files, from the policy's folder."
+    ),
     "allow_empty": _told(_FLAG, "Whether it may have no network."),
 }
 _CREDENTIAL: dict[str, _Schema] = {

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from georestrict.sources import mmdb, networks, packed, tor_geoip
+from georestrict.sources import feeds, mmdb, networks, packed, tor_geoip
+from georestrict.sources.entry import ALL, Selection
+from georestrict.sources.feeds import detect, parse_list
 from georestrict.sources.row import Batch, Row, gathered
 
 #: Readers of files whose rows are for any layer.
@@ -19,16 +21,51 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "tor-geoip": tor_geoip.read,
 }
 
-
 #: File formats that a manifest may name.
-FORMATS = ("mmdb", *READERS)
+FORMATS = ("mmdb", *READERS, *feeds.FIELDS)
 
 
-def read_batches(form: str, path: Path, layer: str) -> list[Batch]:
-    """Return what a file says for a layer, as columns."""
+def needs_value(form: str, layer: str) -> bool:
+    """Tell whether a format says nothing of its networks for a layer, so that a manifest must."""
+    return form == "networks" or (form in feeds.FIELDS and not tells(form, layer))
+
+
+def tells(form: str, layer: str) -> bool:
+    """Tell whether a feed says of every network what a layer holds."""
+    return (form, layer) == ("geofeed", "country")
+
+
+def check_selection(written: str, form: str) -> None:
+    """Check which entries of a feed a manifest wants.
+
+    Raises:
+        ValueError: with the reason and the fix.
+    """
+    Selection.parse(written, feeds.FIELDS.get(form, ()))
+
+
+def read_batches(form: str, path: Path, layer: str, select: str | None = None) -> list[Batch]:
+    """Return what a file says for a layer, as columns; ``select`` was checked before."""
     if form == "mmdb":
         return mmdb.read_batches(path, layer)
-    return packed.read_batches(path) if form == "packed" else gathered(READERS[form](path))
+    if form == "packed":
+        return packed.read_batches(path)
+    if form in READERS:
+        return gathered(READERS[form](path))
+    wanted = Selection.parse(select, feeds.FIELDS[form]) if select is not None else ALL
+    return gathered(feeds.read(form, path.read_bytes(), str(path), layer, wanted))
 
 
-__all__ = ["FORMATS", "READERS", "Batch", "Row", "gathered", "read_batches"]
+__all__ = [
+    "FORMATS",
+    "READERS",
+    "Batch",
+    "Row",
+    "check_selection",
+    "detect",
+    "gathered",
+    "needs_value",
+    "parse_list",
+    "read_batches",
+    "tells",
+]

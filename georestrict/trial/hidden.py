@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from georestrict import countries, groups
-from georestrict.lists import parsed_networks
+from georestrict.lists import load, parsed_networks
 from georestrict.networks import Category, Confidence
 from georestrict.paths import PathPatterns
 from georestrict.policy import Action, Policy, Rule, Words
-from georestrict.sources.networks import NetworkList, parse
+from georestrict.sources.networks import NetworkList
 from georestrict.subdivisions import spellings
-from georestrict.tomlfile import read_bytes
 from georestrict.tomllines import KeyPath
 
 _SOME = 6
@@ -142,8 +141,7 @@ class _Networks:
 
     def __init__(self, policy: Policy) -> None:
         self._lists = {
-            name: _ranges(parse(read_bytes(file.path), str(file.path)))
-            for name, file in policy.lists.items()
+            name: _ranges(load(file.path).networks) for name, file in policy.lists.items()
         }
 
     def cover(self, earlier: Words, later: Words) -> bool:

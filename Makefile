@@ -14,7 +14,7 @@ VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version(
 STAMP := $(VENV)/installed-$(VERSION)-$(subst /,_,$(firstword $(CC)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-slow test-all bench check lint type format docs data wheel clean
+.PHONY: demo test test-slow test-all coverage bench check lint type format docs data wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -27,6 +27,10 @@ test-slow: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python tests/run.py --all
+
+# Every branch of what decides and of what clients are told must be run by a test.
+coverage: $(STAMP)
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow" --cov
 
 # QUESTION=lookup asks only that one.
 bench: $(STAMP)

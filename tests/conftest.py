@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +31,16 @@ if BACKEND == "compiled":
 def core(request: pytest.FixtureRequest) -> Any:
     """Each core that is there: the plain one always, the compiled one where it was built."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """Frameworks set levels for the whole process, which changes what other tests are told."""
+    loggers = logging.getLogger(), logging.getLogger("georestrict")
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

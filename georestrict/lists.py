@@ -19,7 +19,6 @@ import stat
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from math import inf
 from pathlib import Path
@@ -30,6 +29,7 @@ from georestrict._core import Columns, Runs, Table, grow, merge, parse_network, 
 from georestrict.coverage import check_coverage
 from georestrict.database import Database, Match
 from georestrict.errors import ConfigurationError, FormatError
+from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
 from georestrict.policy import Policy
 from georestrict.sources import parse_list
 from georestrict.sources.networks import NetworkList
@@ -43,42 +43,6 @@ logger = logging.getLogger("georestrict")
 SHARED_FROM_BYTES = 16 * 1024
 SHARED_FROM_IMAGE_BYTES = 1 << 20
 _FORMAT = 3  # of the sections below
-
-
-@dataclass(frozen=True, slots=True)
-class ListLabel:
-    """An address is in a named list of the policy."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class NetworksLabel:
-    """An address is in networks that a rule or an exception names.
-
-    Conditions that name the same networks in the same order share a label: 1,000 rules may repeat
-    ``0.0.0.0/0``.
-    """
-
-    networks: tuple[str, ...]
-    _hash: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Hash once: labels are in many sets, and networks may be thousands."""
-        object.__setattr__(self, "_hash", hash(self.networks))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-
-@dataclass(frozen=True, slots=True)
-class AsnLabel:
-    """An address is announced by an AS number that a rule or an exception names."""
-
-    number: int
-
-
-Label = ListLabel | NetworksLabel | AsnLabel
 
 
 class LoadedList(NamedTuple):

@@ -22,7 +22,8 @@ from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
 from georestrict.database import Database, Match, number_of, number_of_ip
 from georestrict.decision import Decision
 from georestrict.emergency import Emergency
-from georestrict.lists import Label, ListLabel, Lists
+from georestrict.labels import Label, ListLabel
+from georestrict.lists import Lists
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Policy
 from georestrict.request import Request

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from georestrict._core import Tally
 from georestrict.decision import Code, Decision, Reason
 from georestrict.groups import continent_of
-from georestrict.lists import AsnLabel, Label, ListLabel, NetworksLabel
+from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.masks import Index, bits
 from georestrict.networks import ANONYMOUS, Confidence

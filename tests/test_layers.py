@@ -45,21 +45,23 @@ ALLOWED: dict[str, set[str]] = {
     },
     "decision": {"location", "policy"},
     "coverage": {"errors", "subdivisions", "database", "policy"},
+    "labels": set(),
     "lists": {
         "errors", "tomlfile", "_core", "sources", "table", "cache", "database", "policy",
-        "coverage",
+        "coverage", "labels",
     },
     "masks": set(),
     "request": {"policy"},
+    "mounts": {"request"},
     "routes": {"_core", "masks", "paths", "policy", "request"},
     "verdicts": {
-        "_core", "groups", "networks", "subdivisions", "location", "policy", "decision", "lists",
+        "_core", "groups", "networks", "subdivisions", "location", "policy", "decision", "labels",
         "masks", "request", "routes",
     },
     "emergency": set(),
     "snapshot": {
-        "_core", "location", "database", "policy", "decision", "lists", "request", "verdicts",
-        "emergency",
+        "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
+        "verdicts", "emergency",
     },
     "engine": {
         "errors", "_core", "location", "database", "policy", "decision", "request", "emergency",
@@ -74,7 +76,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "endpoints": {"errors", "policy", "guard"},
     "asgi": {
-        "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
+        "_core", "address", "policy", "request", "mounts", "response", "observe", "guard", "endpoints",
     },
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
@@ -87,7 +89,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "trial": {
         "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
-        "location", "database", "paths", "policy", "decision", "lists", "request", "routes", "verdicts", "snapshot",
+        "location", "database", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts", "snapshot",
         "response",
     },
     "cli": {

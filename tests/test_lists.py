@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from georestrict import ConfigurationError, Database, Engine, FormatError, Policy, lists
 from georestrict._core import parse_address
-from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
+from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
+from georestrict.lists import Lists
 from georestrict.sources import parse_list
 from georestrict.table import Image, encode
 from georestrict.testing import tiny_database

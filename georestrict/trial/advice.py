@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from georestrict import groups
-from georestrict.lists import Label, NetworksLabel
+from georestrict.labels import Label, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, Policy, Words
 from georestrict.policy.places import line_of

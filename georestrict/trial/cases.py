@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from georestrict.decision import Decision
-from georestrict.lists import AsnLabel, Label, ListLabel, NetworksLabel
+from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.paths import as_sent
 from georestrict.policy import Action, Credential, Policy

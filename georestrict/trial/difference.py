@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from georestrict.coverage import check_coverage
 from georestrict.database import Database
-from georestrict.lists import AsnLabel, Label, ListLabel, Lists, NetworksLabel
+from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
+from georestrict.lists import Lists
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
 from georestrict.trial.judge import Asked, Judge, kinds_of

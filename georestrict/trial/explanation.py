@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from georestrict.lists import Label
+from georestrict.labels import Label
 from georestrict.location import Location
 from georestrict.paths import is_normal
 from georestrict.policy import Action, Policy, Rule, Words

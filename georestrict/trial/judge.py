@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from georestrict._core import Tally
 from georestrict.decision import Decision
-from georestrict.lists import Label
+from georestrict.labels import Label
 from georestrict.location import Location
 from georestrict.policy import Policy, Rule, Words
 from georestrict.policy.checks import PROTOCOLS

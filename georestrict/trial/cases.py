@@ -93,7 +93,7 @@ def request_of(case: Case, policy: Policy) -> Request:
     """Return the request of a case, which shows the credentials that it is supposed to show."""
     attributes = dict(case.attributes)
     path, raw_path = as_sent(case.path)
-    return _Supposed(
+    request = _Supposed(
         path,
         raw_path,
         case.method,
@@ -102,22 +102,21 @@ def request_of(case: Case, policy: Policy) -> Request:
         case.host,
         lambda: attributes,
         None if case.at is None else case.at.timestamp(),
-        shown=tuple(policy.credentials[name] for name in case.credentials),
     )
+    request.supposed = tuple(policy.credentials[name] for name in case.credentials)
+    return request
 
 
 class _Supposed(Request):
     """A request that is supposed to show some credentials."""
 
-    __slots__ = ("_shown",)
+    __slots__ = ("supposed",)
 
-    def __init__(self, *given: object, shown: tuple[Credential, ...]) -> None:
-        super().__init__(*given)  # type: ignore[arg-type]
-        self._shown = shown
+    supposed: tuple[Credential, ...]
 
     def shows(self, credential: Credential, now: float) -> bool:
         held = credential.until is None or now < credential.until.timestamp()
-        return (held and credential in self._shown) or super().shows(credential, now)
+        return (held and credential in self.supposed) or super().shows(credential, now)
 
 
 def _status(decision: Decision, policy: Policy, case: Case) -> int | None:

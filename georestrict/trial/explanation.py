@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -142,9 +143,11 @@ def _what_for(
     return matched, text
 
 
-def _listed(values: object) -> str:
-    """Return values in brackets, not more than anybody reads."""
-    texts = sorted(map(str, values)) if isinstance(values, frozenset) else list(map(str, values))  # type: ignore[call-overload]
+def _listed(values: Collection[object]) -> str:
+    """Return values in brackets, not more than anybody reads; those of a set in order."""
+    texts = [str(value) for value in values]
+    if isinstance(values, frozenset):
+        texts.sort()
     more = len(texts) - _MOST_SHOWN
     return f"[{', '.join(texts[:_MOST_SHOWN])}{f', … {more} more' if more > 0 else ''}]"
 

@@ -37,7 +37,7 @@ from georestrict.tomlfile import read_bytes, read_toml
 
 _TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
 # the last two are for the recipe that fetches the file
-_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "select", "upstream", "selection")
+_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "select", "confidence", "upstream", "selection")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ class Source:
     sha256: str | None = None
     value: str | None = None  #: for formats whose rows have none
     select: str | None = None  #: which entries of a provider's feed are wanted
+    confidence: str | None = None  #: in the flags of an MMDB; medium if it is left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,9 @@ class Manifest:
             if source.layer == layer:
                 path = self.folder / source.path
                 self._check(source, path)
-                for batch in read_batches(source.format, path, layer, source.select):
+                for batch in read_batches(
+                    source.format, path, layer, source.select, source.confidence
+                ):
                     values = [value or source.value or "" for value in batch.values]
                     for value in values:
                         _check_value(value, layer, f"source {source.name!r}: {path}")
@@ -124,7 +127,7 @@ def compile_mmdb(data: bytes, name: str) -> bytes:
     """Return the bytes of an image that holds what an MMDB file says.
 
     Raises:
-        FormatError: if it is damaged, or says nothing of country and AS number.
+        FormatError: if it is damaged, or says nothing that an image holds.
     """
     contents = mmdb.read(data, name)
     layers = {
@@ -196,10 +199,6 @@ def _source(entry: Any, place: str) -> Source:
         raise ConfigurationError(
             f"{place}: format {entry['format']!r}: write one of {', '.join(FORMATS)}"
         )
-    if entry["format"] == "mmdb" and entry["layer"] == "network":
-        raise ConfigurationError(
-            f"{place}: layer 'network' cannot be read from an MMDB yet: write country or asn"
-        )
     if " " in entry["name"]:
         raise ConfigurationError(f"{place}: the name must not contain a space")
     dated = entry.get("date")
@@ -226,7 +225,24 @@ def _source(entry: Any, place: str) -> Source:
         sha256=entry.get("sha256"),
         value=value,
         select=select,
+        confidence=_confidence(entry, place),
     )
+
+
+def _confidence(entry: Any, place: str) -> str | None:
+    stated = entry.get("confidence")
+    if stated is None:
+        return None
+    if (entry["format"], entry["layer"]) != ("mmdb", "network"):
+        raise ConfigurationError(
+            f"{place}: 'confidence' is for the flags of an MMDB, in the layer 'network'; "
+            "leave it out"
+        )
+    if stated not in list(Confidence):
+        raise ConfigurationError(
+            f"{place}: confidence {stated!r}: write one of {', '.join(Confidence)}"
+        )
+    return str(stated)
 
 
 def _check_selection(written: Any, form: str, place: str) -> None:

@@ -457,7 +457,7 @@ def test_a_manifest_says_how_far_the_flags_of_a_file_are_trusted(
     ("change", "says"),
     [
         (
-            ("", 'confidence = "sure"'),
+            ('"high"', '"sure"'),
             r"\(city\): confidence 'sure': write one of low, medium, high",
         ),
         (('"network"', '"country"'), r"\(city\): 'confidence' is for the flags of an MMDB"),

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from georestrict import asns, subdivisions
 from georestrict.errors import FormatError
-from georestrict.networks import Category, Confidence, classify, hosting
+from georestrict.networks import SEPARATOR, Category, Confidence, classify, hosting
 from georestrict.sources.row import Batch, Gathering
 
 if TYPE_CHECKING:
@@ -220,14 +220,14 @@ def _network(record: Mapping[str, Any], number: str, confidence: str) -> str:
                 claims.setdefault(category, ":".join(said))
     for claim in _of_asn(record, int(number)) if number else ():
         claims.setdefault(claim.partition(":")[0], claim)
-    return "|".join(claims.values())
+    return SEPARATOR.join(claims.values())
 
 
 def _of_asn(record: Mapping[str, Any], number: int) -> Iterable[str]:
     """Return what our table says of an AS number, or else what its organisation's name suggests."""
     known = hosting.known().get(number)
     if known is not None:
-        return known.split("|")
+        return known.split(SEPARATOR)
     for keys in _flat(record):
         name = _name(keys, "autonomous_system_organization", "as_name", "name")
         suggested = classify(name)
@@ -249,7 +249,9 @@ def _name(keys: Mapping[str, Any], *wanted: str) -> str:
     for key in wanted:
         text = _text(keys.get(key))
         if text:
-            return "".join(each if each.isprintable() and each != "|" else " " for each in text)
+            return "".join(
+                each if each.isprintable() and each != SEPARATOR else " " for each in text
+            )
     return ""
 
 

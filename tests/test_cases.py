@@ -154,4 +154,4 @@ def test_a_case_of_python_values_is_checked_as_one_of_a_file() -> None:
 
 def test_the_keys_of_a_case_are_its_fields() -> None:
     assert CASE_KEYS[:5] == ("expect", "name", "address", "country", "case")
-    assert len(CASE_KEYS) == 21
+    assert len(CASE_KEYS) == 22

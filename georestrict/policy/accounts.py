@@ -200,7 +200,7 @@ def _settle(word: SeenIn | ManyCountries) -> None:
     """Check what both words have, and bring it into its final form."""
     settled: dict[str, Any] = {"within": checks.duration(word.within, "within")}
     for name, check in _ARRAYS.items():
-        given = getattr(word, name, frozenset())  # one of the words has no countries
+        given: Any = getattr(word, name, frozenset())  # one of the words has no countries
         if given or type(given) is not frozenset:
             settled[name] = check(given, name)
     wanted = settled.get("categories")

@@ -43,9 +43,7 @@ class Verdicts:
         self._rule_bits = sum(1 << at for at in self._rules)
         self.routes = Routes(self._conditions, policy.paths_ignore_case)
         self._where = Where(self._conditions)
-        self._about_accounts = [
-            word for words in self._conditions for word in words.about_accounts
-        ]
+        self._about_accounts = [word for words in self._conditions for word in words.about_accounts]
         self._known: dict[tuple[object, ...], Tally] = {}
         self.failure = self._tally(Location(), Reason.ERROR, Action.BLOCK)
         self.preflight = self._tally(Location(), Reason.PREFLIGHT, Action.ALLOW)

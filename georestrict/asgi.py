@@ -10,6 +10,7 @@ from typing import Any
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
+from georestrict.decision import Decision
 from georestrict.endpoints import Around, around, overrule
 from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.mounts import find_paths
@@ -118,29 +119,34 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         except Exception:
             logger.exception("on_decision failed; the request goes on")
 
-    def telling(self, hook: Callable[[], Any]) -> Callable[[], None]:
-        """Return what calls a hook from any thread, in the loop that serves the request.
+    def telling(self, account: str, decision: Decision) -> Callable[[], None]:
+        """Return what tells the app from any thread, in the loop that serves the request.
 
         Where that is not asyncio's (but trio's), the hook has a thread and a loop of its own.
         """
 
-        async def call() -> None:
+        async def finish(told: Any) -> None:
             try:
-                told = hook()
-                if isawaitable(told):
-                    await told
+                await told
             except Exception:
                 logger.exception("on_account_flagged failed")
+
+        async def alone() -> None:
+            told = self.flag(account, decision)
+            if isawaitable(told):
+                await finish(told)
 
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return lambda: Thread(target=lambda: asyncio.run(call())).start()
+            return lambda: Thread(target=lambda: asyncio.run(alone())).start()
 
         def start() -> None:
-            task = loop.create_task(call())
-            self._tasks.add(task)  # the loop itself keeps none (asyncio.create_task)
-            task.add_done_callback(self._tasks.discard)
+            told = self.flag(account, decision)
+            if isawaitable(told):
+                task = loop.create_task(finish(told))
+                self._tasks.add(task)  # the loop itself keeps none (asyncio.create_task)
+                task.add_done_callback(self._tasks.discard)
 
         def tell() -> None:
             try:

@@ -262,19 +262,24 @@ class Guard:
         try:
             account = judgement.request.account
             if account is not None:
-                tell = self.telling(partial(self.on_account_flagged, account, decision))
+                tell = self.telling(account, decision)
                 self.engine.remember().blocked(account, self.engine.now(), tell)
         except Exception:
             logger.exception("counting an account's blocks failed; the request goes on")
 
-    def telling(self, hook: Callable[[], Any]) -> Callable[[], None]:
-        """Return what calls a hook from any thread, and never raises."""
+    def flag(self, account: str, decision: Decision) -> Any:
+        """Tell the app that an account is flagged; never raise. Return what the hook returns."""
+        hook = self.on_account_flagged
+        try:
+            return None if hook is None else hook(account, decision)
+        except Exception:
+            logger.exception("on_account_flagged failed")
+
+    def telling(self, account: str, decision: Decision) -> Callable[[], None]:
+        """Return what tells the app, from any thread, that an account is flagged."""
 
         def tell() -> None:
-            try:
-                hook()
-            except Exception:
-                logger.exception("on_account_flagged failed")
+            self.flag(account, decision)
 
         return tell
 

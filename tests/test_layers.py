@@ -65,19 +65,19 @@ ALLOWED: dict[str, set[str]] = {
         "verdicts", "emergency",
     },
     "engine": {
-        "errors", "_core", "location", "database", "policy", "decision", "request", "emergency",
+        "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
         "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
     "observe": {"address", "policy", "decision", "diagnose"},
     "guard": {
-        "errors", "address", "database", "policy", "decision", "request", "engine", "response",
+        "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "response",
         "observe",
     },
     "endpoints": {"errors", "policy", "guard"},
     "asgi": {
-        "_core", "address", "policy", "request", "mounts", "response", "observe", "guard", "endpoints",
+        "_core", "address", "policy", "decision", "request", "mounts", "response", "observe", "guard", "endpoints",
     },
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",

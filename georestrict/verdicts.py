@@ -66,7 +66,7 @@ class Verdicts:
 
         None if no rule asks for that: then it need not be kept.
         """
-        if location.country is None:
+        if location.country is None or not self._about_accounts:
             return None
         seen = location.country, category_of(location.categories)
         return seen if any(word.asks_for(*seen) for word in self._about_accounts) else None

@@ -130,7 +130,7 @@ class Case:
         if self.credentials != ():
             self._set("credentials", checks.names(self.credentials, "credentials"))
         if self.account_seen_in != ():
-            self._set("account_seen_in", _sightings(self.account_seen_in, "account_seen_in"))
+            self._set("account_seen_in", sightings(self.account_seen_in, "account_seen_in"))
 
     def _set(self, key: str, content: object) -> None:
         object.__setattr__(self, key, content)
@@ -186,7 +186,7 @@ def _subdivision(text: Any) -> str:
         checks.fail("subdivision", f"{text!r} {hint}")
 
 
-def _sightings(given: Any, key: str) -> tuple[tuple[str, timedelta], ...]:
+def sightings(given: Any, key: str) -> tuple[tuple[str, timedelta], ...]:
     """Return where an account was seen, and how long ago."""
     if isinstance(given, tuple) and all(isinstance(pair, tuple) for pair in given):
         given = dict(given)

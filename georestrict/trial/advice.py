@@ -115,19 +115,24 @@ def _separated(policy: Policy, now: datetime) -> _Told:
     }
     judge = Judge(policy)
     places = [Location(country=code, status=Status.KNOWN) for code in members]
-    matching = [judge.matching(place, frozenset(everywhere)) for place in places]
-    several = dict(zip(matching, places, strict=True))  # members that the policy tells apart
+    apart = [
+        (judge.matching(place, frozenset(everywhere)), judge.sighting(place)) for place in places
+    ]
+    several = dict(zip(apart, places, strict=True))  # members that the policy tells apart
     found: list[tuple[datetime, int, Asked]] = []
     kinds = dict.fromkeys([Asked(), *asked_by(policy)])
     for number, asked in enumerate(kinds if len(several) > 1 else ()):
-        dates = {date for one, place in several.items() for date in judge.dates(one, place, asked)}
+        dates = {
+            date for one, place in several.items() for date in judge.dates(one[0], place, asked)
+        }
         found += [(at, number, asked) for at in (now, *dates) if at >= now]
     told: set[str] = set()
     for at, _, asked in sorted(found):
         said = {
-            one: judge.decide(one, place, asked, at.timestamp()) for one, place in several.items()
+            one: judge.decide(one[0], place, asked, at.timestamp())
+            for one, place in several.items()
         }
-        decisions = {code: said[one] for code, one in zip(members, matching, strict=True)}
+        decisions = {code: said[one] for code, one in zip(members, apart, strict=True)}
         refused = [code for code in members if decisions[code].decided is not Action.ALLOW]
         if not refused or len(refused) == len(members):
             continue
@@ -186,7 +191,7 @@ def _undated(snapshot: Snapshot, now: datetime) -> _Told:
         if case.at is not None:
             continue
         location, labels = place_of(snapshot, case)
-        request = request_of(case, snapshot.policy)
+        request = request_of(case, snapshot)
         dates = judge.dates(judge.matching(location, labels), location, request)
         moments = [now, *sorted(date for date in dates if date > now)]
         said = [tried(snapshot, replace(case, at=at)).decision for at in moments]

@@ -95,7 +95,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "manifest",
-        "location", "database", "diagnose", "guard", "paths", "policy", "decision", "request", "asgi",
+        "location", "database", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial",
     },
 }  # fmt: skip

@@ -1161,6 +1161,111 @@ def test_who_sends_it_is_told_too() -> None:
     ]
 
 
+def account_rules(**seen: Any) -> dict[str, Any]:
+    """A rule on what the account did, in Germany."""
+    rule = {"name": "a", "action": "block", "countries": ["DE"], **seen}
+    return {"default": "allow", "rules": [rule]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            {},
+            account_rules(account_seen_in={"countries": ["CU", "IR"], "within": "14d"}),
+            ["GET any other path of an account seen in CU 14d ago"],
+            id="a rule is added",
+        ),
+        pytest.param(
+            account_rules(account_seen_in={"countries": ["CU"], "within": "14d"}),
+            account_rules(account_seen_in={"countries": ["CU", "IR"], "within": "14d"}),
+            ["GET any other path of an account seen in IR 14d ago"],
+            id="a country is added",
+        ),
+        pytest.param(
+            account_rules(account_seen_in={"countries": ["CU"], "within": "7d"}),
+            account_rules(account_seen_in={"countries": ["CU"], "within": "36h"}),
+            ["GET any other path of an account seen in CU 7d ago"],
+            id="it looks less far back",
+        ),
+        pytest.param(
+            account_rules(account_seen_in={"countries": ["CU"], "within": "7d"}),
+            account_rules(
+                account_seen_in={"countries": ["CU"], "categories": ["vpn"], "within": "7d"}
+            ),
+            [
+                "GET any other path of an account seen in CU 7d ago",
+                "GET any other path of an account seen in CU:vpn 7d ago",
+            ],
+            id="through other networks",
+        ),
+        pytest.param(
+            account_rules(account_countries={"more_than": 5, "within": "1d"}),
+            account_rules(account_countries={"more_than": 2, "within": "1d"}),
+            ["GET any other path of an account seen in AD, AE, AF 1d ago"],
+            id="fewer countries are too many",
+        ),
+        pytest.param(
+            {},
+            account_rules(account_countries={"more_than": 5, "within": "1d"}),
+            ["GET any other path of an account seen in 6 countries 1d ago"],
+            id="more countries than anybody reads",
+        ),
+        pytest.param(
+            {},
+            account_rules(account_seen_in={"countries": ["DE"], "within": "1d"}),
+            [
+                "GET any other path of an account seen in DE 1d ago",
+                "GET any other path of an account seen nowhere before",
+            ],
+            id="the request at hand counts",
+        ),
+    ],
+)
+def test_where_an_account_was_is_told_too(
+    old: dict[str, Any], new: dict[str, Any], expected: list[str]
+) -> None:
+    changes = changed({"default": "allow"} | old, new)
+    assert list(dict.fromkeys(change.asked for change in changes)) == expected
+    assert {change.country for change in changes} == {"DE"}
+
+
+def test_explain_and_check_suppose_where_an_account_was(file: Path) -> None:
+    past = 'account_seen_in = { countries = ["CU"], within = "14d" }'
+    hop = 'account_countries = { more_than = 1, categories = ["vpn"], within = "36h" }'
+    far = 'account_seen_in = { outside = ["@eu"], categories = ["tor"], within = "60d" }'
+    any_ = 'account_seen_in = { categories = ["tor"], within = "60d" }'
+    file.write_text(
+        'default = "allow"\n'
+        + rule("far", "block", f'countries = ["GB"]\n{far}')
+        + rule("any", "block", f'countries = ["GB"]\n{any_}')
+        + rule("hop", "block", f'countries = ["GB"]\n{hop}')
+        + rule("tunnel", "block", f'countries = ["GB"]\n{past}'),
+        encoding="utf-8",
+    )
+    seen = ["--account-seen", "cu=3d", "--account-seen", "IR:vpn=1h"]
+    output = run("explain", file, "81.2.69.142", *seen).output
+    assert "no   the account was not seen outside [AT, BE" in output
+    assert "no   the account was not seen in any country through [tor] within 60d" in output
+    assert "no   the account was not seen in more than 1 country through [vpn] within 36h" in output
+    assert "yes  the account was seen in [CU] within 14d" in output
+    assert "block by rule tunnel (reason account)" in output
+    output = run("explain", file, "81.2.69.142").output
+    assert "no   nobody was seen in [CU] within 14d" in output
+    arguments = ["check", "--policy", str(file), "--json", "81.2.69.142", "81.2.69.142"]
+    for options, decided in ((seen, "tunnel"), (seen[2:], None), ([], None)):
+        lines = CliRunner().invoke(main, [*arguments, *options]).output.splitlines()
+        assert [json.loads(line)["rule"] for line in lines] == [decided] * 2
+    for wrong, message in (
+        ("CU", "has no name before a '='"),
+        ("UK=3d", "'UK' is not a country"),
+        ("CU=3", "CU: is '3', must be a number of hours, days or weeks"),
+    ):
+        result = run("explain", file, "81.2.69.142", "--account-seen", wrong)
+        assert result.exit_code == 2
+        assert message in result.output
+
+
 CUBA = {"name": "a", "action": "block", "countries": ["CU"], "paths": ["/v1/*"]}
 PARTNER = {"partner": {"header": "X-Key", "sha256": [DIGEST]}}
 POSTS: dict[str, Any] = {

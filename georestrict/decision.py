@@ -16,6 +16,7 @@ class Reason(StrEnum):
     COUNTRY = "country"  #: a rule that names countries, subdivisions or continents
     CATEGORY = "category"  #: a rule that names categories
     NETWORK = "network"  #: a rule that names lists, networks or AS numbers
+    ACCOUNT = "account"  #: a rule about where the account was seen lately
     REQUEST = "request"  #: a rule that says nothing about where from, such as a health path
     PREFLIGHT = "preflight"  #: a CORS preflight, let through by option
     DEFAULT = "default"  #: no rule matched a known country
@@ -32,6 +33,7 @@ class Code(StrEnum):
     COUNTRY = "unsupported_country_region_territory"
     ANONYMOUS = "anonymous_network"
     NETWORK = "network_not_allowed"
+    ACCOUNT = "account_location_restricted"
     UNRESOLVED = "client_address_unresolved"
     NO_LOCATION = "location_unavailable"
 

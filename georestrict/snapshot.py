@@ -7,6 +7,9 @@ Every list and network of the policy is painted over the database's runs::
 
 Location and labels give the verdict (``verdicts.py``); classes that the policy does not tell apart
 share one. A decision with its location is made when it is first told.
+
+Where a rule asks where accounts have been, some classes are *watched*: what a request from there
+shows of its account is kept, before the request is judged.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from georestrict.labels import Label, ListLabel
 from georestrict.lists import Lists
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Policy
+from georestrict.policy.accounts import History
 from georestrict.request import Request
 from georestrict.verdicts import Program, Verdict, Verdicts
 
@@ -46,19 +50,27 @@ class Snapshot:
         tallies: dict[Decision, Tally] | None = None,
         clock: Callable[[], float] = time.time,
         emergency: Emergency | None = None,
+        accounts: History | None = None,
     ) -> None:
-        self.policy, self.database = policy, database
+        self.policy, self.database, self._accounts = policy, database, accounts
         self._clock, self._emergency = clock, emergency
         self._rules = Verdicts(policy, {} if tallies is None else tallies)
         self._lists = Lists(policy, database, clock)
         self._table = self._lists.table
         # Which rules match a class: those that match its class of the database, and its lists.
         self._by_base = [self._rules.matching_location(location) for location in database.classes]
+        self.asks_accounts = self._rules.asks_accounts
+        # What a class of the database shows of an account; nothing where no rule asks.
+        self._sightings = [
+            self._rules.sighting(location) if self.asks_accounts else None
+            for location in database.classes
+        ]
         self._by_set = [self._rules.matching_labels(labels) for labels in self._lists.sets]
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
         self._verdicts: list[Verdict | None] = [None]
-        self._numbers: dict[tuple[int, str | None, Status], int] = {}
+        self._watched: set[int] = set()  # numbers of verdicts
+        self._numbers: dict[tuple[int, str | None, Status, bool], int] = {}
         self._verdict_of = array(
             "I",
             (
@@ -78,23 +90,29 @@ class Snapshot:
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
         location = self.database.classes[base]
-        key = self._by_base[base] & by_set, location.country, location.status
+        is_watched = self._sightings[base] is not None
+        key = self._by_base[base] & by_set, location.country, location.status, is_watched
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._verdicts)
             self._verdicts.append(self._rules.of(key[0], location))
+            if is_watched:
+                self._watched.add(number)
         return number
 
     def _passes(self) -> Passes:
         """Return what the gate may let through without asking: plain allows.
 
-        A private peer may be a proxy that nobody declared, which only its headers tell. The gate
-        knows 16-bit verdicts; in a policy with more, the others go the slow way.
+        A private peer may be a proxy that nobody declared, which only its headers tell. What is
+        watched has to be kept. The gate knows 16-bit verdicts; in a policy with more, the others
+        go the slow way.
         """
         kinds = bytearray()
         routes = self._rules.routes
-        for verdict in self._verdicts[: 1 << 16]:
-            if isinstance(verdict, Tally) and verdict.decision.plain_allow:
+        for number, verdict in enumerate(self._verdicts[: 1 << 16]):
+            if number in self._watched:
+                kinds.append(SLOW)
+            elif isinstance(verdict, Tally) and verdict.decision.plain_allow:
                 private = verdict.decision.location.status is Status.PRIVATE
                 kinds.append(PLAIN_PRIVATE if private else PLAIN)
             else:
@@ -124,6 +142,9 @@ class Snapshot:
         """Return what counts the decision for an address and a request, and the decision."""
         where = self._where(address)
         verdict = self._verdict_at(where)
+        if self.asks_accounts:
+            seen = None if where is None else self._sightings[self._meaning(where)[0]]
+            self._keep(seen, request)
         if isinstance(verdict, Tally):
             tally, decision = self._enforced(where, verdict, request)
             if isinstance(where, int) and decision.plain_allow:
@@ -132,7 +153,7 @@ class Snapshot:
         route = self._rules.routes.find(request)
         outcome = self._rules.for_route(verdict, route)
         if not isinstance(outcome, Tally):
-            now = self._clock() if request.at is None else request.at
+            now = self.time_of(request)
             return self._enforced(where, self._rules.run(verdict, outcome, request, now), request)
         tally, decision = self._enforced(where, outcome, request)
         if route.number is not None and isinstance(where, int) and decision.plain_allow:
@@ -149,13 +170,26 @@ class Snapshot:
         """Judge a request from a location, held by lists and networks, without an address."""
         matching = self._rules.matching_location(location) & self._rules.matching_labels(labels)
         verdict = self._rules.of(matching, location)
+        self._keep(self._rules.sighting(location), request)
         if isinstance(verdict, Program):
             outcome = self._rules.for_route(verdict, self._rules.routes.find(request))
             if not isinstance(outcome, Tally):
-                now = self._clock() if request.at is None else request.at
+                now = self.time_of(request)
                 outcome = self._rules.run(verdict, outcome, request, now)
             verdict = outcome
         return verdict, replace(verdict.decision, location=_with_lists(location, labels))
+
+    def time_of(self, request: Request) -> float:
+        """Return the time by which a request is judged, in seconds since the epoch."""
+        return self._clock() if request.at is None else request.at
+
+    def _keep(self, seen: tuple[str, str] | None, request: Request) -> None:
+        """Keep what a request shows of its account, so that it counts when that is judged."""
+        if request.history is None:
+            request.history = self._accounts
+        if seen is None or request.history is None or request.account is None:
+            return
+        request.history.saw(request.account, *seen, self.time_of(request))
 
     def failed(self) -> tuple[Tally, Decision]:
         """Return what holds where deciding failed: a block, unless the emergency switch is on."""

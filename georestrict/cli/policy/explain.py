@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -20,6 +20,7 @@ from georestrict.request import Request
 from georestrict.response.block import blocked, form_of
 from georestrict.snapshot import Snapshot
 from georestrict.trial.explanation import Sender, Tried, explained
+from georestrict.trial.past import somebody, supposed
 
 
 @click.command()
@@ -32,6 +33,7 @@ from georestrict.trial.explanation import Sender, Tried, explained
 @options.at
 @options.header
 @options.attribute
+@options.account_seen
 @options.database
 @options.as_json
 def explain(
@@ -44,6 +46,7 @@ def explain(
     at: datetime | None,
     header: options.Pairs,
     attribute: options.Pairs,
+    account_seen: tuple[tuple[str, timedelta], ...],
     database: str | None,
     as_json: bool,
 ) -> None:
@@ -69,10 +72,12 @@ def explain(
         lambda: attributes,
         now,
     )
+    if account_seen:
+        request.identity, request.history = somebody(), supposed(account_seen, now)
     given = None if address == "-" else address
     location, labels = snapshot.place(given)
+    decision = snapshot.judge(given, request)[1]  # first: it counts that the account is here
     tried = explained(policy, Sender(location=location, labels=labels, request=request, now=now))
-    decision = snapshot.judge(given, request)[1]
     if as_json:
         click.echo(json.dumps(_document(decision, tried, policy), ensure_ascii=False, indent=1))
         return

@@ -1,0 +1,187 @@
+"""The accounts of one process: bounded, expiring, and quick to ask.
+
+Nothing here waits: the lock is held for one account at a time, and never while anybody talks to
+Redis.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cachetools import Cache, LRUCache
+
+from georestrict.accounts.record import Record, Worker, minute_of, seen_at
+
+logger = logging.getLogger("georestrict")
+
+#: how long a claim to tell of a flag waits for Redis before this process decides by itself
+PATIENCE_SECONDS = 60.0
+_SWEPT = 4  # accounts that are looked at whenever one is written, for what is too old
+_SWEEPS = 30  # rounds over all accounts while one sighting is kept: daily, if it is kept 30 days
+
+Digest = bytes  # the keyed hash of an account
+Tell = Callable[[], None]
+
+
+class Claim(NamedTuple):
+    """A block that may have been the one too many; ``since`` when, by the steady clock."""
+
+    tell: Tell
+    since: float
+
+
+class _Records(LRUCache[Digest, bytes]):
+    """Packed records; tells what it drops because there are too many."""
+
+    def __init__(self, most: int, dropped: Callable[[Digest], None]) -> None:
+        super().__init__(most)
+        self._dropped = dropped
+
+    def popitem(self) -> tuple[Digest, bytes]:
+        digest, packed = super().popitem()
+        self._dropped(digest)
+        return digest, packed
+
+    def peek(self, digest: Digest) -> bytes:
+        """Return a record without making it the one last used."""
+        return Cache.__getitem__(self, digest) if digest in self else b""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What other workers are to know of an account."""
+
+    digest: Digest
+    record: Record
+    claims: bool  #: whether this worker would tell, if the account is to be flagged
+
+
+class Memory:
+    """The records of accounts by digest. ``keep`` is in minutes.
+
+    With ``shared`` it remembers which accounts have changed, for others to be told, and leaves it
+    to them who tells of a flag.
+    """
+
+    def __init__(self, *, most: int, keep: int, flag_after: int, shared: bool) -> None:
+        self.keep, self.flag_after, self.shared = keep, flag_after, shared
+        # Reentrant, so that a signal handler in the thread that holds it cannot hang the process.
+        self.lock = threading.RLock()
+        self.worker: Worker = os.urandom(8)
+        self.evicted = 0
+        self._records = _Records(most, self._forget_evicted)
+        self._unsynced: dict[Digest, None] = {}  # in the order of their changes
+        self._claims: dict[Digest, Claim] = {}
+        self._sweep: list[Digest] = []
+        self._next_sweep = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def unsynced(self) -> int:
+        """How many accounts others are to be told of."""
+        return len(self._unsynced)
+
+    @property
+    def waiting(self) -> int:
+        """How many claims to tell of a flag wait for Redis."""
+        return len(self._claims)
+
+    def read(self, digest: Digest) -> bytes:
+        """Return a packed record, as it is."""
+        with self.lock:
+            packed = self._records.get(digest, b"")
+            if not packed and self.shared and self.evicted:
+                self._unsynced[digest] = None  # Redis may know it
+            return packed
+
+    def saw(self, digest: Digest, place: bytes, now: float) -> None:
+        """Note a sighting."""
+        minute = minute_of(now)
+        with self.lock:
+            packed = self._records.get(digest, b"")
+            if seen_at(packed, place, minute):
+                return
+            record = self._open(packed, minute)
+            if record.see(place, minute):
+                self._changed(digest, record)
+            self._clean(minute)
+
+    def blocked(self, digest: Digest, now: float, tell: Tell) -> None:
+        """Count a block; once, ``tell`` that it was one too many."""
+        minute = minute_of(now)
+        with self.lock:
+            record = self._open(self._records.get(digest, b""), minute)
+            if record.flag is not None:
+                return
+            record.block(self.worker, minute)
+            if self.shared:
+                waiting = self._claims.get(digest)
+                since = time.monotonic() if waiting is None else waiting.since
+                self._claims[digest] = Claim(tell, since)
+            flags = not self.shared and record.count >= self.flag_after
+            if flags:
+                record.flag = minute, self.worker
+                record.tidy(minute, self.keep)
+            self._changed(digest, record)
+        if flags:
+            told(tell)
+
+    def forget(self, digest: Digest, now: float, until: float) -> None:
+        """Drop what is known of an account; if others know it too, remember to tell them."""
+        with self.lock:
+            self._claims.pop(digest, None)
+            if self.shared:
+                forgotten = minute_of(now), minute_of(until)
+                self._changed(digest, Record(forgotten=forgotten))
+            else:
+                self._records.pop(digest, None)
+
+    def _open(self, packed: bytes, minute: int) -> Record:
+        record = Record.unpack(packed)
+        record.tidy(minute, self.keep)
+        return record
+
+    def _changed(self, digest: Digest, record: Record) -> None:
+        self._write(digest, record)
+        if self.shared:
+            self._unsynced[digest] = None
+
+    def _write(self, digest: Digest, record: Record) -> None:
+        packed = record.pack()
+        if packed:
+            self._records[digest] = packed
+        else:
+            self._records.pop(digest, None)
+
+    def _forget_evicted(self, digest: Digest) -> None:
+        self.evicted += 1
+        self._unsynced.pop(digest, None)
+        self._claims.pop(digest, None)
+
+    def _clean(self, minute: int, count: int = _SWEPT) -> None:
+        """Look at some accounts, for what is too old; each comes round ``_SWEEPS`` times."""
+        if not self._sweep and minute >= self._next_sweep:
+            self._sweep = list(self._records)
+            self._next_sweep = minute + max(self.keep // _SWEEPS, 1)
+        for _ in range(min(count, len(self._sweep))):
+            digest = self._sweep.pop()
+            packed = self._records.peek(digest)
+            record = self._open(packed, minute)
+            if not record.pack():
+                self._records.pop(digest, None)
+
+
+def told(tell: Tell) -> None:
+    """Call what tells the owner; a request must not fail because that does."""
+    try:
+        tell()
+    except Exception:
+        logger.exception("on_account_flagged failed")

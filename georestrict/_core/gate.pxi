@@ -174,7 +174,7 @@ cdef class Gate:
             return False
         passes = self.current.held
         if version == 4:
-            number = passes.table.find_ipv4(<uint32_t>low)
+            number = passes.table.find_hot(<uint32_t>low)
         else:
             number = passes.table.find_ipv6(high, low)
         verdict = passes.verdict_of[number]

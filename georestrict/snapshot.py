@@ -34,6 +34,9 @@ Address = str | IPv4Address | IPv6Address
 _Item = TypeVar("_Item")
 _UNRESOLVED = Location(status=Status.UNRESOLVED)
 
+#: Decisions that are kept, with the lists of their class: 600 bytes each
+MOST_DECISIONS = 1 << 16
+
 
 class Snapshot:
     """One policy with its lists over one database: everything that a decision needs."""
@@ -54,7 +57,7 @@ class Snapshot:
         self._table = self._lists.table
         # Which rules match a class: those that match its class of the database, and its lists.
         self._by_base = [self._rules.matching_location(location) for location in database.classes]
-        self._by_set = [self._rules.matching_labels(labels) for labels in self._lists.sets]
+        by_set = [*self._rules.matching_each(self._lists.sets)]
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
         self._verdicts: list[Verdict | None] = [None]
@@ -62,7 +65,7 @@ class Snapshot:
         self._verdict_of = array(
             "I",
             (
-                0 if database.looked_through[base] else self._number(base, self._by_set[held])
+                0 if database.looked_through[base] else self._number(base, by_set[held])
                 for base, held in zip(self._lists.bases, self._lists.held, strict=True)
             ),
         )
@@ -78,11 +81,12 @@ class Snapshot:
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
         location = self.database.classes[base]
-        key = self._by_base[base] & by_set, location.country, location.status
+        matching = self._rules.telling(self._by_base[base] & by_set)
+        key = matching, location.country, location.status
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._verdicts)
-            self._verdicts.append(self._rules.of(key[0], location))
+            self._verdicts.append(self._rules.of(matching, location))
         return number
 
     def _passes(self) -> Passes:
@@ -126,7 +130,7 @@ class Snapshot:
         verdict = self._verdict_at(where)
         if isinstance(verdict, Tally):
             tally, decision = self._enforced(where, verdict, request)
-            if isinstance(where, int) and decision.plain_allow:
+            if isinstance(where, int) and decision.plain_allow and self._keeps():
                 _put(self._annotations, where, decision)
             return tally, decision
         route = self._rules.routes.find(request)
@@ -135,7 +139,12 @@ class Snapshot:
             now = self._clock() if request.at is None else request.at
             return self._enforced(where, self._rules.run(verdict, outcome, request, now), request)
         tally, decision = self._enforced(where, outcome, request)
-        if route.number is not None and isinstance(where, int) and decision.plain_allow:
+        if (
+            route.number is not None
+            and isinstance(where, int)
+            and decision.plain_allow
+            and self._keeps()
+        ):
             known = self._by_path[where] if where < len(self._by_path) else None
             if known is None:
                 known = []
@@ -200,7 +209,9 @@ class Snapshot:
         verdict = self._pairs.get(where[:2])
         if verdict is None:
             base, labels = self._meaning(where)
-            matching = self._by_base[base] & self._rules.matching_labels(labels)
+            matching = self._rules.telling(
+                self._by_base[base] & self._rules.matching_labels(labels)
+            )
             verdict = self._pairs[where[:2]] = self._rules.of(matching, self.database.classes[base])
         return verdict
 
@@ -217,8 +228,8 @@ class Snapshot:
     def _decision(self, where: _Where, tally: Tally) -> Decision:
         """Return a decision as it is told: with the location of this class, and its lists.
 
-        It is made once for each class. For addresses that carry another it is made each time:
-        they are rare, and their pairs of classes many.
+        It is made once for each class, up to a number. For addresses that carry another it is
+        made each time: they are rare, and their pairs of classes many.
         """
         decision: Decision = tally.decision
         if where is None:
@@ -230,9 +241,14 @@ class Snapshot:
         location = _with_lists(self.database.classes[base], labels)
         if isinstance(where, int):
             decision = replace(decision, location=location)
-            self._decisions[where, tally] = decision
+            if self._keeps():
+                self._decisions[where, tally] = decision
             return decision
         return replace(decision, location=replace(location, via=where[2]))
+
+    def _keeps(self) -> bool:
+        """Whether decisions are still kept: lists that overlap freely make millions of classes."""
+        return len(self._decisions) < MOST_DECISIONS
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the lists that hold it."""

@@ -225,7 +225,7 @@ def test_a_format_is_told_by_the_content(form: str, mark: bytes) -> None:
         (b"192.0.2.1\n192.0.2.2\n", "networks"),
         (b"192.0.2.0/24,DE", "geofeed"),
         (b"ExitNode", "tor-exits"),
-        (b"\xff\xfe{", "networks"),
+        (b"\xff{", "networks"),
     ],
 )
 def test_what_looks_like_nothing_else_is_plain_text(data: bytes, form: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from georestrict.sources import feeds, mmdb, networks, packed, tor_geoip
 from georestrict.sources.entry import ALL, Selection
-from georestrict.sources.feeds import detect, parse_list
+from georestrict.sources.feeds import detect, parse_list, remarks
+from georestrict.sources.networks import Remark
 from georestrict.sources.row import Batch, Row, gathered
 
 #: Readers of files whose rows are for any layer.
@@ -60,6 +61,7 @@ __all__ = [
     "FORMATS",
     "READERS",
     "Batch",
+    "Remark",
     "Row",
     "check_selection",
     "detect",
@@ -67,5 +69,6 @@ __all__ = [
     "needs_value",
     "parse_list",
     "read_batches",
+    "remarks",
     "tells",
 ]

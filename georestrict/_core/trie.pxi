@@ -9,6 +9,13 @@ cdef enum:
     VALUE_LIMIT = 0x40000000
     HOT_FROM_CELLS = 1 << 21
     HOT_BITS = 14
+    HOT_BITS_IPV6 = 13
+
+
+cdef struct Hot:
+    uint64_t high
+    uint64_t low
+    uint32_t found
 
 
 cdef extern from "wide.h" nogil:
@@ -88,12 +95,12 @@ cdef class Table:
     cdef readonly uint32_t root4
     cdef readonly uint32_t root6
     cdef readonly uint32_t classes
-    # Of a large table: the answers for the IPv4 addresses last asked for, address << 32 | class,
-    # each where its hash says. One word each, so a reader never sees half of one.
+    # Of a large table: the answers for the addresses last asked for, each where its hash says. Those
+    # for IPv4 are address << 32 | class. Read and written under the interpreter's lock only.
     cdef uint64_t *hot
+    cdef Hot *hot_ipv6
 
     def __cinit__(self, cells, root4, root6, classes):
-        cdef uint64_t known
         cdef Py_ssize_t at
         self.view = memoryview(cells).cast("B").cast("I")
         if not (0 <= root4 <= BASE_MASK and 0 <= root6 <= BASE_MASK):
@@ -107,14 +114,17 @@ cdef class Table:
         self.cells = &self.view[0]
         if self.view.shape[0] >= HOT_FROM_CELLS:
             self.hot = <uint64_t *>malloc(sizeof(uint64_t) << HOT_BITS)
-            if self.hot == NULL:
+            self.hot_ipv6 = <Hot *>malloc(sizeof(Hot) << HOT_BITS_IPV6)
+            if self.hot == NULL or self.hot_ipv6 == NULL:
                 raise MemoryError
-            known = self.find_ipv4(0)  # true of 0.0.0.0 in any place
-            for at in range(1 << HOT_BITS):
-                self.hot[at] = known
+            for at in range(1 << HOT_BITS):  # what is true of 0.0.0.0 and :: is so in any place
+                self.hot[at] = self.find_ipv4(0)
+            for at in range(1 << HOT_BITS_IPV6):
+                self.hot_ipv6[at] = Hot(0, 0, self.find_ipv6(0, 0))
 
     def __dealloc__(self):
         free(self.hot)
+        free(self.hot_ipv6)
 
     cdef inline uint32_t find_hot(self, uint32_t value) noexcept:
         """As ``find_ipv4``, and faster for the addresses that are asked for again and again.
@@ -132,6 +142,17 @@ cdef class Table:
             place[0] = known
         return <uint32_t>known
 
+    cdef inline uint32_t find_hot_ipv6(self, uint64_t high, uint64_t low) noexcept:
+        cdef Hot *place
+        if self.hot_ipv6 == NULL:
+            return self.find_ipv6(high, low)
+        place = self.hot_ipv6 + (
+            ((high ^ low * <uint64_t>0x9E3779B97F4A7C15) * <uint64_t>0xD6E8FEB86659FD93) >> (64 - HOT_BITS_IPV6)
+        )
+        if place.high != high or place.low != low:
+            place[0] = Hot(high, low, self.find_ipv6(high, low))
+        return place.found
+
     cdef inline uint32_t find_ipv4(self, uint32_t value) noexcept nogil:
         return _walk(self.cells, self.cells[self.root4 + (value >> 16)], <uint64_t>value << 32, 0)
 
@@ -145,7 +166,7 @@ cdef class Table:
         if version == 4:
             return self.find_hot(<uint32_t>low)
         if version == 6:
-            return self.find_ipv6(high, low)
+            return self.find_hot_ipv6(high, low)
         return -1
 
     def find_value(self, version, value):
@@ -219,7 +240,7 @@ cdef class Answers:
         if version == 4:
             found = self.table.find_hot(<uint32_t>low)
         elif version == 6:
-            found = self.table.find_ipv6(high, low)
+            found = self.table.find_hot_ipv6(high, low)
             if self.looked_through[found] and _embedded_ipv4(high, low, &inner):
                 found = self.table.find_ipv4(inner)
         else:

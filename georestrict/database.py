@@ -51,6 +51,8 @@ class Match(NamedTuple):
     last: IPv4Address | IPv6Address
     source: str  #: name of the source, or path of the list
     line: int  #: line or row in it, from 1
+    note: str = ""  #: what a list says of the entry: its comment, or the fields of a feed
+    until: datetime | None = None  #: when the entry of a list ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,9 @@ Address = str | IPv4Address | IPv6Address
 _Item = TypeVar("_Item")
 _UNRESOLVED = Location(status=Status.UNRESOLVED)
 
+#: Decisions that are kept, with the lists of their class: 600 bytes each
+MOST_DECISIONS = 1 << 16
+
 
 class Snapshot:
     """One policy with its lists over one database: everything that a decision needs."""
@@ -65,7 +68,7 @@ class Snapshot:
             self._rules.sighting(location) if self.asks_accounts else None
             for location in database.classes
         ]
-        self._by_set = [self._rules.matching_labels(labels) for labels in self._lists.sets]
+        by_set = [*self._rules.matching_each(self._lists.sets)]
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
         self._verdicts: list[Verdict | None] = [None]
@@ -74,7 +77,7 @@ class Snapshot:
         self._verdict_of = array(
             "I",
             (
-                0 if database.looked_through[base] else self._number(base, self._by_set[held])
+                0 if database.looked_through[base] else self._number(base, by_set[held])
                 for base, held in zip(self._lists.bases, self._lists.held, strict=True)
             ),
         )
@@ -91,11 +94,12 @@ class Snapshot:
         """Return the number of the verdict for a class of the database and some lists."""
         location = self.database.classes[base]
         is_watched = self._sightings[base] is not None
-        key = self._by_base[base] & by_set, location.country, location.status, is_watched
+        matching = self._rules.telling(self._by_base[base] & by_set)
+        key = matching, location.country, location.status, is_watched
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._verdicts)
-            self._verdicts.append(self._rules.of(key[0], location))
+            self._verdicts.append(self._rules.of(matching, location))
             if is_watched:
                 self._watched.add(number)
         return number
@@ -143,11 +147,10 @@ class Snapshot:
         where = self._where(address)
         verdict = self._verdict_at(where)
         if self.asks_accounts:
-            seen = None if where is None else self._sightings[self._meaning(where)[0]]
-            self._keep(seen, request)
+            self._keep(None if where is None else self._sightings[self._base(where)], request)
         if isinstance(verdict, Tally):
             tally, decision = self._enforced(where, verdict, request)
-            if isinstance(where, int) and decision.plain_allow:
+            if isinstance(where, int) and decision.plain_allow and self._keeps():
                 _put(self._annotations, where, decision)
             return tally, decision
         route = self._rules.routes.find(request)
@@ -156,7 +159,12 @@ class Snapshot:
             now = self.time_of(request)
             return self._enforced(where, self._rules.run(verdict, outcome, request, now), request)
         tally, decision = self._enforced(where, outcome, request)
-        if route.number is not None and isinstance(where, int) and decision.plain_allow:
+        if (
+            route.number is not None
+            and isinstance(where, int)
+            and decision.plain_allow
+            and self._keeps()
+        ):
             known = self._by_path[where] if where < len(self._by_path) else None
             if known is None:
                 known = []
@@ -234,25 +242,32 @@ class Snapshot:
         verdict = self._pairs.get(where[:2])
         if verdict is None:
             base, labels = self._meaning(where)
-            matching = self._by_base[base] & self._rules.matching_labels(labels)
+            matching = self._rules.telling(
+                self._by_base[base] & self._rules.matching_labels(labels)
+            )
             verdict = self._pairs[where[:2]] = self._rules.of(matching, self.database.classes[base])
         return verdict
+
+    def _base(self, where: int | _Carried) -> int:
+        """Return the class of the database; of a carried address that one's."""
+        if isinstance(where, int):
+            return self._lists.bases[where]
+        outer, inner, _ = where
+        return self._lists.bases[outer if inner is None else inner]
 
     def _meaning(self, where: int | _Carried) -> tuple[int, frozenset[Label]]:
         """Return the class of the database, and the labels; of a carried address and its bearer."""
         if isinstance(where, int):
             return self._lists.bases[where], self._lists.sets[self._lists.held[where]]
         outer, inner, _ = where
-        if inner is None:
-            return self._meaning(outer)
-        base, labels = self._meaning(inner)
-        return base, labels | self._meaning(outer)[1]
+        labels = self._meaning(outer)[1]
+        return self._base(where), labels if inner is None else labels | self._meaning(inner)[1]
 
     def _decision(self, where: _Where, tally: Tally) -> Decision:
         """Return a decision as it is told: with the location of this class, and its lists.
 
-        It is made once for each class. For addresses that carry another it is made each time:
-        they are rare, and their pairs of classes many.
+        It is made once for each class, up to a number. For addresses that carry another it is
+        made each time: they are rare, and their pairs of classes many.
         """
         decision: Decision = tally.decision
         if where is None:
@@ -264,9 +279,14 @@ class Snapshot:
         location = _with_lists(self.database.classes[base], labels)
         if isinstance(where, int):
             decision = replace(decision, location=location)
-            self._decisions[where, tally] = decision
+            if self._keeps():
+                self._decisions[where, tally] = decision
             return decision
         return replace(decision, location=replace(location, via=where[2]))
+
+    def _keeps(self) -> bool:
+        """Whether decisions are still kept: lists that overlap freely make millions of classes."""
+        return len(self._decisions) < MOST_DECISIONS
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the lists that hold it."""

@@ -14,12 +14,13 @@ with dates, credentials, attributes, or words about the account's past.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from georestrict._core import Tally
 from georestrict.decision import Code, Decision, Reason
 from georestrict.groups import continent_of
-from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
+from georestrict.labels import AsnLabel, Label, LabelSets, ListLabel, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.masks import Index, bits
 from georestrict.networks import ANONYMOUS, Confidence
@@ -44,6 +45,7 @@ class Verdicts:
         self.routes = Routes(self._conditions, policy.paths_ignore_case)
         self._where = Where(self._conditions)
         self._about_accounts = [word for words in self._conditions for word in words.about_accounts]
+        self._certain = sum(1 << at for at in self._rules if self._decides(at))
         self._known: dict[tuple[object, ...], Tally] = {}
         self.failure = self._tally(Location(), Reason.ERROR, Action.BLOCK)
         self.preflight = self._tally(Location(), Reason.PREFLIGHT, Action.ALLOW)
@@ -70,6 +72,23 @@ class Verdicts:
             return None
         seen = location.country, category_of(location.categories)
         return seen if any(word.asks_for(*seen) for word in self._about_accounts) else None
+
+    def matching_each(self, sets: LabelSets) -> Iterator[int]:
+        """Yield what ``matching_labels`` returns for each of many sets."""
+        return self._where.each(sets)
+
+    def telling(self, matching: int) -> int:
+        """Return those of the matching conditions that can tell: up to a rule that decides.
+
+        So 100 lists with a rule each give a hundred verdicts, and not one for each overlap.
+        """
+        first = matching & self._certain
+        return matching & ((first & -first) << 1) - 1 if first else matching
+
+    def _decides(self, at: int) -> bool:
+        """Return whether a rule decides whenever it matches where from."""
+        step = None if self._rules[at].unless else self._step(at, 1 << at, None)
+        return step is not None and not step.depends and step.rule.action is not Action.COUNT
 
     def of(self, matching: int, location: Location) -> Verdict:
         """Return the verdict for a location and the conditions that match where from."""
@@ -241,6 +260,7 @@ class Where:
         )
         self._anywhere = Index([True] if words.anywhere else [] for words in conditions)
         self._asns = Index([AsnLabel(number) for number in words.asns] for words in conditions)
+        self._count = len(conditions)
 
     def location(self, location: Location) -> int:
         """Return the conditions whose words about the location match."""
@@ -263,6 +283,19 @@ class Where:
     def labels(self, labels: frozenset[Label]) -> int:
         """Return the conditions whose words about lists, networks and AS numbers match."""
         return self._lists.of(labels) & self._networks.of(labels) & self._asns.of(labels)
+
+    def each(self, sets: LabelSets) -> Iterator[int]:
+        """Yield what ``labels`` returns for each of many sets: the three words side by side."""
+        count, every = self._count, (1 << self._count) - 1
+
+        def beside(labels: Iterable[Label]) -> int:
+            words = self._lists, self._networks, self._asns
+            return sum(word.of(labels) << count * at for at, word in enumerate(words))
+
+        always = beside(())
+        for union in sets.unions([beside((label,)) for label in sets.labels]):
+            mask = union | always
+            yield mask & mask >> count & mask >> 2 * count & every
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from georestrict.cli import options
-from georestrict.cli.inputs import what_is_wrong
+from georestrict.cli.inputs import told, what_is_wrong
 from georestrict.database import Database, number_of
 from georestrict.decision import Decision
 from georestrict.location import Location, Status
@@ -78,11 +78,14 @@ def explain(
     location, labels = snapshot.place(given)
     decision = snapshot.judge(given, request)[1]  # first: it counts that the account is here
     tried = explained(policy, Sender(location=location, labels=labels, request=request, now=now))
+    entries = [f"{match.value}: {told(match)}" for match in snapshot.list_matches(given or "")]
     if as_json:
-        click.echo(json.dumps(_document(decision, tried, policy), ensure_ascii=False, indent=1))
+        document = _document(decision, tried, policy) | {"in_lists": entries}
+        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
     moment = options.shown(datetime.fromtimestamp(now, UTC).replace(microsecond=0))
-    click.echo(f"{_where(address, location)}\n{method} {path}, {moment}\n")
+    in_lists = "".join(f"in list {entry}\n" for entry in entries)
+    click.echo(f"{_where(address, location)}\n{in_lists}{method} {path}, {moment}\n")
     for number, each in enumerate(tried, 1):
         _print(number, each)
     left = len(policy.rules) - len(tried)

@@ -144,7 +144,7 @@ CLAIMS = st.builds(
 
 @pytest.mark.parametrize("version", [4, 6])
 @given(data=st.data())
-@settings(max_examples=60 if BACKEND == "compiled" else 12, deadline=None)
+@settings(max_examples=60 if BACKEND == "compiled" else 4, deadline=None)
 def test_whatever_sources_claim_the_plain_scan_tells_the_same(
     version: int, data: st.DataObject
 ) -> None:

@@ -29,6 +29,8 @@ CONFIDENCE = ("low", "medium", "high")
 ANONYMOUS = ("vpn", "tor", "relay", "proxy")
 ABOUT_COUNTRIES = {"countries", "subdivisions", "continents"}
 EVERYWHERE = ["0.0.0.0/0", "::/0"]
+MEDIUM = CONFIDENCE.index("medium")
+MOST_TELLING = ("tor", "vpn", "proxy", "relay", "bot", "cdn", "hosting")
 HIDING = ("tor", "vpn", "proxy")  # who comes through these can be anywhere
 PRIVATE = [
     "10.0.0.0/8",
@@ -114,8 +116,8 @@ def decide(
     place = located(world, asked.address)
     history = [] if history is None else history
     if asked.account and place.country is not None:
-        sure = place.category is not None and place.confidence >= CONFIDENCE.index("medium")
-        category = str(place.category) if sure else ""
+        sure = [name for name, rank in place.categories.items() if rank >= MEDIUM]
+        category = next((name for name in MOST_TELLING if name in sure), "")
         history.append(Seen(asked.account, place.country, category, asked.at))
     counted: list[str] = []
     for rule in policy.get("rules", ()):

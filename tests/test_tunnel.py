@@ -51,6 +51,10 @@ POLICY = {{
 }}
 
 
+def clock():
+    return float((HERE / "now").read_text())
+
+
 async def served(scope, receive, send):
     if scope["type"] == "lifespan":
         return
@@ -71,8 +75,10 @@ app = GeoRestrictMiddleware(
     served,
     engine=Engine(
         POLICY,
-        clock=lambda: float((HERE / "now").read_text()),
-        accounts=Accounts(key="a key of the test's own", redis={redis!r}, flag_after={flag_after}),
+        clock=clock,
+        accounts=Accounts(
+            key="a key of the test's own", redis={redis!r}, flag_after={flag_after}, clock=clock
+        ),
     ),
     client=TrustedProxies("127.0.0.1/32"),
     identify=account,
@@ -118,7 +124,8 @@ def until(expected: Any, ask: Callable[[], Any]) -> None:
 @pytest.fixture
 def vendor(tmp_path: Path) -> Iterator[Vendor]:
     with ExitStack() as open_now:
-        redis = open_now.enter_context(RedisServer())
+        redis = RedisServer(tmp_path).start()
+        open_now.callback(redis.kill)
         (tmp_path / "now").write_text(str(MONDAY))
         app = ASGI.format(folder=str(tmp_path), redis=redis.url, flag_after=FLAG_AFTER)
         servers = []

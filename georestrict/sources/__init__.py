@@ -14,7 +14,7 @@ from georestrict.sources import feeds, mmdb, networks, packed, tor_geoip
 from georestrict.sources.entry import ALL, Selection
 from georestrict.sources.feeds import detect, parse_list, remarks
 from georestrict.sources.networks import Remark
-from georestrict.sources.row import Batch, Row, gathered
+from georestrict.sources.row import Batch, Row, gathered, renamed
 
 #: Readers of files whose rows are for any layer.
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -76,5 +76,6 @@ __all__ = [
     "parse_list",
     "read_batches",
     "remarks",
+    "renamed",
     "tells",
 ]

@@ -7,7 +7,7 @@ cdef enum:
     ROOT_BITS = 16
     BASE_MASK = 0x3FFFFFF
     VALUE_LIMIT = 0x40000000
-    HOT_FROM_CELLS = 1 << 21
+    HOT_FROM_CELLS = 3 << 19
     HOT_BITS = 14
     HOT_BITS_IPV6 = 13
 

@@ -133,7 +133,7 @@ class Engine:
         leader = self._leader or self
         with leader._opening:
             if leader._accounts is None:
-                leader._accounts = Accounts()
+                leader._accounts = Accounts(clock=self._clock)
             return leader._accounts
 
     def now(self) -> float:

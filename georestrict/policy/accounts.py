@@ -13,19 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from georestrict.countries import NAMES
 from georestrict.errors import ConfigurationError
-from georestrict.networks import Category, Confidence
+from georestrict.networks import TELLING, Category, Confidence
 from georestrict.policy import checks
 
-#: Of several categories of an address, the one that a sighting keeps: the first of these.
-TELLING = (
-    Category.TOR,
-    Category.VPN,
-    Category.PROXY,
-    Category.RELAY,
-    Category.BOT,
-    Category.CDN,
-    Category.HOSTING,
-)
 #: Who comes through these can be anywhere, so a sighting proves no country. (A relay keeps it.)
 HIDING = frozenset({Category.TOR, Category.VPN, Category.PROXY})
 #: As many sightings are kept of an account (georestrict.accounts).

@@ -29,10 +29,10 @@ from georestrict._core import (
     relabel,
 )
 from georestrict.errors import DatabaseError, FormatError
-from georestrict.layers import LAYERS, PAINTED, Layer, paint
+from georestrict.layers import LAYERS, Claims, Layer, origin_section, paint
 from georestrict.location import Location, Locations, Status
 from georestrict.manifest import compile_mmdb
-from georestrict.networks import Category, Confidence
+from georestrict.networks import TELLING, Category, Confidence, parse_claims
 from georestrict.sources import Batch, mmdb
 from georestrict.sources.networks import NetworkList
 from georestrict.sources.packed import PackedRanges
@@ -118,7 +118,8 @@ class Database:
         self.subdivisions = frozenset(
             location.subdivision for location in self._locations if location.subdivision
         )
-        self.has_asns = _origin_section("asn") in image  #: whether the data tells AS numbers
+        self._recorded_in = {layer: _recorded_in(layer, image) for layer in LAYERS}
+        self.has_asns = bool(self._recorded_in["asn"])  #: whether the data tells AS numbers
         codes = [location.country for location in self._locations]
         self.country = Answers(self.table, codes, None, self.looked_through).at
         self._origins: dict[str, PackedRanges] = {}
@@ -169,8 +170,8 @@ class Database:
         """
         digest = hashlib.sha256(self._image.section("meta"))
         digest.update(self._image.section("cells"))
-        if with_asns and self.has_asns:
-            digest.update(self._image.section(_origin_section("asn")))
+        for section in self._recorded_in["asn"] if with_asns else ():
+            digest.update(self._image.section(section))
         return digest.digest()
 
     @cached_property
@@ -180,9 +181,9 @@ class Database:
         Raises:
             FormatError: if the record of them is damaged.
         """
-        if not self.has_asns:
-            return frozenset()
-        return frozenset(map(self._as_number, self._origin("asn").values))
+        return frozenset(
+            self._as_number(value) for origin in self._origins_of("asn") for value in origin.values
+        )
 
     def asn_networks(self, numbers: Iterable[int]) -> dict[int, NetworkList]:
         """Return the ranges of some AS numbers, in one pass; one that is not known has none.
@@ -191,9 +192,8 @@ class Database:
             FormatError: if the record of AS numbers is damaged.
         """
         found = {number: NetworkList(Columns.empty(), Columns.empty()) for number in numbers}
-        if not found or not self.has_asns:
-            return found
-        for version, columns, values in self._origin("asn").batches():
+        batches = (batch for origin in self._origins_of("asn") for batch in origin.batches())
+        for version, columns, values in batches if found else ():
             wanted = [found.get(self._as_number(value)) for value in values]
             for at, value in enumerate(columns.value):
                 networks = wanted[value]
@@ -261,7 +261,11 @@ class Database:
         return None if inner is None or is_private(4, inner) else inner
 
     def matches(self, address: str | IPv4Address | IPv6Address) -> tuple[Match, ...]:
-        """Return the ranges that hold an address, with their sources: slow, for people."""
+        """Return the ranges that hold an address, with their sources: slow, for people.
+
+        There may be one for each layer, and in ``network`` one for each category: also for those
+        that are not told of a relay.
+        """
         number = number_of(address)
         if number is None:
             return ()
@@ -269,13 +273,15 @@ class Database:
         carried = self.carried(version, value)
         if carried is not None:
             version, value = 4, carried
+        kind = IPv4Address if version == 4 else IPv6Address
         found = []
-        for layer in LAYERS if self.has_asns else PAINTED:
-            row = self._origin(layer).find(version, value)
-            if row is not None:
-                source, _, said = row.value.partition(" ")
-                kind = IPv4Address if version == 4 else IPv6Address
-                found.append(Match(layer, said, kind(row.first), kind(row.last), source, row.line))
+        for layer in LAYERS:
+            for origin in self._origins_of(layer):
+                row = origin.find(version, value)
+                if row is not None:
+                    source, _, said = row.value.partition(" ")
+                    ends = kind(row.first), kind(row.last)
+                    found.append(Match(layer, said, *ends, source, row.line))
         return tuple(found)
 
     def verify(self) -> None:
@@ -287,8 +293,11 @@ class Database:
             FormatError: if the table does not hold what the recorded ranges say.
         """
         self.asn_networks(self.asns)
-        layers = [Layer(name, self._recorded(name)) for name in PAINTED]
-        painting = paint(*layers)
+        try:
+            claims = Claims(self._recorded("network"))
+        except ValueError as error:
+            raise FormatError(f"{self._image.name}: damaged record: {error}") from error
+        painting = paint(Layer(self._recorded("country")), claims)
         described = json.loads(bytes(self._image.section("meta")))["classes"]
         known = {tuple(meaning): number for number, meaning in enumerate(described)}
         try:
@@ -307,16 +316,17 @@ class Database:
 
     def _recorded(self, layer: str) -> Iterator[tuple[str, Batch]]:
         """The recorded ranges of a layer, each with what its source said."""
-        for batch in self._origin(layer).batches():
-            yield "", batch._replace(values=[value.partition(" ")[2] for value in batch.values])
+        for origin in self._origins_of(layer):
+            for batch in origin.batches():
+                yield "", batch._replace(values=[value.partition(" ")[2] for value in batch.values])
 
-    def _origin(self, layer: str) -> PackedRanges:
-        origin = self._origins.get(layer)
-        if origin is None:
-            name = _origin_section(layer)
-            origin = PackedRanges(self._image.section(name), f"{self._image.name}:{name}")
-            self._origins[layer] = origin
-        return origin
+    def _origins_of(self, layer: str) -> Iterator[PackedRanges]:
+        for name in self._recorded_in[layer]:
+            origin = self._origins.get(name)
+            if origin is None:
+                origin = PackedRanges(self._image.section(name), f"{self._image.name}:{name}")
+                self._origins[name] = origin
+            yield origin
 
     def __repr__(self) -> str:
         newest = max(source.date for source in self.metadata.sources)
@@ -339,29 +349,35 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _origin_section(layer: str) -> str:
-    return f"origin.{layer}"
+def _recorded_in(layer: str, image: Image) -> list[str]:
+    """Return the sections that record a layer: for ``network`` one for each category that there is.
+
+    Images from before a network could have several claims have one section for all of them.
+    """
+    if layer == "country":
+        return [origin_section(layer)]
+    names = (layer, *TELLING) if layer == "network" else (layer,)
+    return [section for section in map(origin_section, names) if section in image]
 
 
 def _location(status: str, place: str, network: str) -> Location:
     """Read a class from an image's metadata."""
     subdivision = subdivisions.normalise(place)
     country = countries.normalise(place[:2] if subdivision else place)
-    category, _, rest = network.partition(":")
-    confidence, _, provider = rest.partition(":")
+    claims = parse_claims(network) if network else ()
+    provider = next((claim.provider for claim in claims if claim.provider), None)
     return Location(
         country=sys.intern(country) if country else None,
         subdivision=sys.intern(subdivision) if subdivision else None,
-        categories=_categories(f"{category}:{confidence}" if network else ""),
+        categories=_categories(tuple((claim.category, claim.confidence) for claim in claims)),
         provider=sys.intern(provider) if provider else None,
         status=Status.PRIVATE if status == "looked-through" else Status(status),
     )
 
 
-@cache  # one for each pair of words that there is
-def _categories(said: str) -> Mapping[Category, Confidence]:
-    category, _, confidence = said.partition(":")
-    return MappingProxyType({Category(category): Confidence(confidence)} if said else {})
+@cache  # one for each set of claims that there is, whoever the providers are
+def _categories(said: tuple[tuple[Category, Confidence], ...]) -> Mapping[Category, Confidence]:
+    return MappingProxyType(dict(said))
 
 
 def _metadata(meta: dict[str, Any], image: Image) -> Metadata:

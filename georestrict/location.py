@@ -28,7 +28,8 @@ class Location:
 
     ``country`` is an ISO 3166-1 alpha-2 code, or None; ``subdivision`` an ISO 3166-2 code, or
     None; it is as its source files it, so Crimea is ``UA-43`` or ``RU-CR``. ``categories`` tells
-    what the network is for and how sure that is, ``provider`` whose it is. ``lists`` are the
+    what the network is for and how sure that is, the most telling first; ``provider`` whose it is,
+    as the first of them that knows it says. ``lists`` are the
     owner's lists that hold the address (filled by ``Engine.lookup``). ``via`` is set when an IPv6
     address was looked through to the IPv4 address that it carries.
     """

@@ -2,8 +2,10 @@
 
 Each ``[[source]]`` names a file, its format, and its layer: ``country`` (values are codes of
 countries or subdivisions), ``network`` (``category:confidence:provider``) or ``asn`` (AS numbers).
-Within a layer the narrower range wins; of equally narrow ones the later, and a source further down
-comes later.
+Within a layer the source of the higher ``precedence`` wins; of equal ones the narrower range; of
+equally narrow ones the later, and a source further down comes later. The layer ``network`` keeps a
+claim of each category, and among claims of one the higher confidence comes before the narrower
+range.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -21,8 +23,8 @@ from typing import Any
 from georestrict import asns, countries, subdivisions
 from georestrict._core import grow
 from georestrict.errors import ConfigurationError
-from georestrict.layers import LAYERS, PAINTED, Layer, paint
-from georestrict.networks import Category, Confidence
+from georestrict.layers import LAYERS, Layers, paint
+from georestrict.networks import parse_claims
 from georestrict.sources import (
     FORMATS,
     Batch,
@@ -37,7 +39,8 @@ from georestrict.tomlfile import read_bytes, read_toml
 
 _TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
 # the last two are for the recipe that fetches the file
-_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "select", "upstream", "selection")
+_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "select", "precedence", "upstream", "selection")
+_MOST_PRECEDENCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +58,12 @@ class Source:
     sha256: str | None = None
     value: str | None = None  #: for formats whose rows have none
     select: str | None = None  #: which entries of a provider's feed are wanted
+    precedence: int = 0  #: the higher wins within its layer, whatever the ranges' widths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The sources of an image, in order of precedence (the last wins)."""
+    """The sources of an image, in their order: of equal precedence and width the last wins."""
 
     sources: tuple[Source, ...]
     folder: Path
@@ -91,12 +95,8 @@ class Manifest:
             ConfigurationError: if a file is missing or its checksum is not the stated one.
             FormatError: if a file is not of its format.
         """
-        stated = {source.layer for source in self.sources}
-        layers = {
-            name: Layer(name, self._batches(name))
-            for name in LAYERS
-            if name in PAINTED or name in stated
-        }
+        said = {layer: self._batches(layer) for layer in {each.layer for each in self.sources}}
+        layers = Layers.of(said, {source.name: source.precedence for source in self.sources})
         return encode(layers, self.sources, built or datetime.now(UTC))
 
     def _batches(self, layer: str) -> Iterator[tuple[str, Batch]]:
@@ -127,11 +127,12 @@ def compile_mmdb(data: bytes, name: str) -> bytes:
         FormatError: if it is damaged, or says nothing of country and AS number.
     """
     contents = mmdb.read(data, name)
-    layers = {
-        layer: Layer(layer, ((contents.kind, batch) for batch in contents.layers.get(layer, [])))
-        for layer in LAYERS
-        if layer in PAINTED or layer in contents.layers
-    }
+    layers = Layers.of(
+        {
+            layer: [(contents.kind, batch) for batch in batches]
+            for layer, batches in contents.layers.items()
+        }
+    )
     sources = [
         Source(
             name=contents.kind,
@@ -148,9 +149,9 @@ def compile_mmdb(data: bytes, name: str) -> bytes:
     return encode(layers, sources, contents.built)
 
 
-def encode(layers: Mapping[str, Layer], sources: Sequence[Source], built: datetime) -> bytes:
+def encode(layers: Layers, sources: Sequence[Source], built: datetime) -> bytes:
     """Return the bytes of an image that these layers give."""
-    painting = paint(layers["country"], layers["network"])
+    painting = paint(layers.country, layers.network)
     cells, root4, root6 = grow(painting.ipv4, painting.ipv6)
     meta = {
         "built": built.isoformat(timespec="seconds"),
@@ -159,14 +160,15 @@ def encode(layers: Mapping[str, Layer], sources: Sequence[Source], built: dateti
         "classes": painting.classes,
         "sources": [
             asdict(source)
-            | {"date": source.date.isoformat(), "rows": layers[source.layer].counts(source.name)}
+            | {
+                "date": source.date.isoformat(),
+                "rows": [layers.rows[source.layer, source.name, version] for version in (4, 6)],
+            }
             for source in sources
         ],
     }
     sections = {"meta": json.dumps(meta, separators=(",", ":")).encode(), "cells": cells.tobytes()}
-    return image.encode(
-        sections | {f"origin.{name}": layer.origin() for name, layer in layers.items()}
-    )
+    return image.encode(sections | layers.origins())
 
 
 def _source(entry: Any, place: str) -> Source:
@@ -226,7 +228,17 @@ def _source(entry: Any, place: str) -> Source:
         sha256=entry.get("sha256"),
         value=value,
         select=select,
+        precedence=_precedence(entry.get("precedence", 0), place),
     )
+
+
+def _precedence(written: Any, place: str) -> int:
+    if type(written) is not int or abs(written) > _MOST_PRECEDENCE:
+        raise ConfigurationError(
+            f"{place}: precedence is {written!r}, must be a whole number from "
+            f"-{_MOST_PRECEDENCE} to {_MOST_PRECEDENCE}; 0 if it is left out"
+        )
+    return written
 
 
 def _check_selection(written: Any, form: str, place: str) -> None:
@@ -262,9 +274,7 @@ def _check_value(value: str, layer: str, place: str) -> None:
                 f"{place}: value {value!r}: write an AS number in digits, such as 64500"
             )
         return
-    category, _, rest = value.partition(":")
-    if category not in list(Category) or rest.partition(":")[0] not in list(Confidence):
-        raise ConfigurationError(
-            f"{place}: value {value!r}: write 'category:confidence:provider' with a category of "
-            f"{', '.join(Category)} and a confidence of {', '.join(Confidence)}"
-        )
+    try:
+        parse_claims(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{place}: value {value!r}: {error}") from error

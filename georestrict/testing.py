@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 from georestrict._core import parse_network
 from georestrict.database import Database
-from georestrict.layers import Layer
+from georestrict.layers import Layers
 from georestrict.manifest import Source, encode
 from georestrict.sources import Row, gathered
 from georestrict.table import Image
@@ -23,8 +23,8 @@ def tiny_database(
     """Return a database that holds just these ranges.
 
     ``countries`` maps networks to codes of countries or subdivisions (``"UA-43"``), ``networks``
-    maps networks to what they are, as ``"category:confidence:provider"``, and ``asns`` maps them to
-    AS numbers; without it, the database knows nothing of AS numbers.
+    maps networks to what they are, as ``"category:confidence:provider"`` (several with ``|``
+    between them), and ``asns`` maps them to AS numbers; without it, the database knows none.
 
     >>> from georestrict.testing import tiny_database
     >>> db = tiny_database({"175.16.199.0/24": "CN"}, {"175.16.199.128/25": "vpn:high:Example"})
@@ -50,10 +50,12 @@ def tiny_database(
         )
         for layer in given
     ]
-    layers = {
-        layer: Layer(layer, ((layer, batch) for batch in gathered(_rows(ranges))))
-        for layer, ranges in given.items()
-    }
+    layers = Layers.of(
+        {
+            layer: [(layer, batch) for batch in gathered(_rows(ranges))]
+            for layer, ranges in given.items()
+        }
+    )
     data = encode(layers, sources, datetime(2026, 1, 1, tzinfo=UTC))
     return Database(Image(memoryview(data), "tiny"))
 

@@ -60,7 +60,7 @@ class World:
 
     countries: Mapping[str, str] = field(default_factory=dict)
     subdivisions: Mapping[str, str] = field(default_factory=dict)
-    networks: Mapping[str, str] = field(default_factory=dict)  #: ``"vpn:high:whose"``
+    networks: Mapping[str, str] = field(default_factory=dict)  #: ``"vpn:high:whose|cdn:low:whose"``
     asns: Mapping[str, int] = field(default_factory=dict)
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -88,8 +88,7 @@ class Place(NamedTuple):
     status: str
     country: str | None = None
     subdivision: str | None = None
-    category: str | None = None
-    confidence: int = 0
+    categories: Mapping[str, int] = {}
     asn: int | None = None
     lists: frozenset[str] = frozenset()
 
@@ -166,7 +165,7 @@ def words_match(
 def in_category(place: Place, wanted: str) -> bool:
     """Without a suffix, medium confidence or better."""
     category, _, least = wanted.partition(":")
-    return place.category == category and place.confidence >= CONFIDENCE.index(least or "medium")
+    return place.categories.get(category, -1) >= CONFIDENCE.index(least or "medium")
 
 
 def holds(network: str, address: IPv4Address | IPv6Address | None) -> bool:
@@ -229,18 +228,28 @@ def located(world: World, address: str | None) -> Place:
     lists = frozenset(
         name for name, networks in world.lists.items() if any(holds(network, ip) for network in networks)
     )  # fmt: skip
-    category, confidence, _ = (narrowest(world.networks, ip) or "::").split(":")
-    about = (
-        category or None,
-        CONFIDENCE.index(confidence or "low"),
-        narrowest(world.asns, ip),
-        lists,
-    )
+    about = categories_of(world, ip), narrowest(world.asns, ip), lists
     if any(holds(network, ip) for network in PRIVATE):
         return Place(ip, "private", None, None, *about)
     country = narrowest(world.countries, ip)
     status = "unknown" if country is None else "known"
     return Place(ip, status, country, narrowest(world.subdivisions, ip), *about)
+
+
+def categories_of(world: World, ip: IPv4Address | IPv6Address) -> Mapping[str, int]:
+    """The surest claim of each category; a relay is no VPN, no proxy and nobody's machine."""
+    said = [
+        claim.split(":")
+        for at in world.networks
+        if holds(at, ip)
+        for claim in world.networks[at].split("|")
+    ]
+    found = {
+        category: max(CONFIDENCE.index(sure) for of, sure, _ in said if of == category)
+        for category, _, _ in said
+    }
+    behind = {"hosting", "vpn", "proxy", "cdn"} if "relay" in found else set()
+    return {category: found[category] for category in found.keys() - behind}
 
 
 def carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -161,6 +161,39 @@ def test_every_lookup_answers_what_the_linear_scan_answers(
     assert all(result == grown[0] for result in grown)
 
 
+@pytest.mark.parametrize("version", [4, 6])
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_range_of_a_higher_rank_wins_whatever_its_width(
+    version: int, data: st.DataObject
+) -> None:
+    rows = data.draw(ranges(version))
+    ranks = [data.draw(st.sampled_from([-(1 << 31), -1, 0, 1, 30])) for _ in rows]
+    resolved = []
+    for core in CORES:
+        runs = core.resolve(columns_of(version, rows), array("i", ranks))
+        empty = core.resolve(Columns.empty())
+        table = core.Table(*core.grow(*((runs, empty) if version == 4 else (empty, runs))), 70000)
+        for value in probes(version, rows, 1):
+            held = [
+                (rank, row)
+                for rank, row in zip(ranks, rows, strict=True)
+                if row[0] <= value <= row[1]
+            ]
+            highest = [row for rank, row in held if rank == max(held)[0]]
+            assert table.find_value(version, value) == gold.find(highest, value)
+        resolved.append(runs)
+    assert all(runs == resolved[0] for runs in resolved)
+
+
+def test_every_range_needs_a_rank(core: Any) -> None:
+    columns = columns_of(4, [(0, 255, 1), (0, 255, 2)])
+    assert core.resolve(columns, array("i", [1, 0])).value[0] == 1
+    for ranks in (array("i"), array("i", [1]), array("i", [1, 2, 3])):
+        with pytest.raises(ValueError, match="not equally long"):
+            core.resolve(columns, ranks)
+
+
 @given(first=ranges(6), second=ranges(6))
 @settings(max_examples=100, deadline=None)
 def test_two_layers_laid_over_each_other_keep_what_each_says(

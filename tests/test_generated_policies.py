@@ -50,6 +50,7 @@ DATES = [truth.JUNE_24, truth.JUNE_25, truth.NOW, truth.JULY_9]
 ADDRESSES = [
     truth.GB, truth.CN, truth.SE, truth.JP, truth.US, truth.HK, truth.NO, truth.UA, truth.CRIMEA, truth.TEXAS,
     truth.HK_ELSEWHERE, truth.TOR, truth.VPN_LOW, truth.VPN_MEDIUM, truth.VPN_HIGH, truth.RELAY, truth.PROXY,
+    truth.TOR_IN_A_CLOUD, truth.RELAY_IN_A_CLOUD, truth.HOSTED, truth.VPN_IN_A_CLOUD,
     truth.PROBE, truth.CN_PARTNER, truth.PRIVATE_PARTNER, truth.IR, truth.UNKNOWN, truth.PRIVATE, truth.NOBODY,
     "::ffff:175.16.199.1",
 ]  # fmt: skip

@@ -54,9 +54,10 @@ def sound() -> Sections:
     codes = ("GB", "CN", "SE", "JP", "US")
     database = tiny_database(
         {network: codes[number % 5] for number, network in enumerate(NETWORKS)},
-        dict.fromkeys(NETWORKS[::7], "tor:high:Tor"),
+        dict.fromkeys(NETWORKS[::7], "tor:high:Tor|hosting:low:Tor")
+        | dict.fromkeys(NETWORKS[3::7], "hosting:high:Example"),
     )
-    return {name: bytes(database._image.section(name)) for name in SECTIONS}
+    return {name: bytes(database._image.section(name)) for name in (*SECTIONS, "origin.tor")}
 
 
 def opened(sections: Sections) -> Database:
@@ -120,7 +121,7 @@ def damage_classes(sections: Sections, spread: random.Random) -> None:
 
 
 def damage_rows(sections: Sections, spread: random.Random) -> None:
-    name = spread.choice(["origin.country", "origin.network"])
+    name = spread.choice(["origin.country", "origin.hosting", "origin.tor"])
     rows = bytearray(sections[name])
     for _ in range(spread.choice([1, 1, 2, 8])):
         rows[spread.randrange(len(rows))] = spread.choice(

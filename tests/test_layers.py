@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"errors", "_core", "subdivisions", "asns"},
     "table": {"errors"},
     "cache": {"version", "errors", "table"},
-    "layers": {"_core", "countries", "subdivisions", "special", "sources"},
+    "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources"},
     "manifest": {
         "errors", "_core", "countries", "subdivisions", "asns", "networks", "sources", "layers",
         "table", "tomlfile",

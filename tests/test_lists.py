@@ -235,7 +235,7 @@ def test_an_image_without_as_numbers_has_no_record_of_them() -> None:
 def test_a_damaged_record_of_as_numbers_is_a_format_error() -> None:
     sections = {
         name: bytes(DATABASE._image.section(name))
-        for name in ("meta", "cells", "origin.country", "origin.network", "origin.asn")
+        for name in ("meta", "cells", "origin.country", "origin.asn")
     }
     sections["origin.asn"] = sections["origin.asn"].replace(b"asn 15169", b"asn 1516x")
     damaged = Database(Image(memoryview(encode(sections)), "damaged"))

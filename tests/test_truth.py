@@ -48,6 +48,11 @@ WORLD = World(
         "52.95.110.0/25": "hosting:high:A Cloud",
         "5.160.0.128/25": "proxy:medium:A List",
         "35.191.0.0/24": "hosting:high:Probes",
+        # a network with several claims, in one row and in overlapping ones
+        "84.208.20.64/26": "tor:high:Tor|hosting:medium:A Cloud",
+        "84.208.20.128/25": "hosting:high:A Cloud",
+        "84.208.20.200/32": "relay:high:A Relay|vpn:high:A List",
+        "84.208.20.160/28": "vpn:low:By Name|hosting:low:By Name",
     },
     asns={"47.242.0.0/25": 45102, "52.95.110.0/24": 16509},
     lists={
@@ -69,6 +74,8 @@ UA, CRIMEA, TEXAS, ZA, BR = "91.198.36.1", "91.198.36.200", "52.95.110.200", "41
 HK_ELSEWHERE = "47.242.0.200"  # not in the cloud's AS
 TOR, VPN_LOW, VPN_MEDIUM, VPN_HIGH = "81.2.69.200", "81.2.69.65", "175.16.199.130", "177.0.0.65"
 RELAY, PROXY, PROBE = "89.160.20.200", "5.160.0.200", "35.191.0.7"
+TOR_IN_A_CLOUD, RELAY_IN_A_CLOUD = "84.208.20.65", "84.208.20.200"
+HOSTED, VPN_IN_A_CLOUD = "84.208.20.130", "84.208.20.161"
 CN_PARTNER, JP_PARTNER, PRIVATE_PARTNER = "175.16.199.7", "2001:218:1::5", "10.1.2.3"
 UNKNOWN, PRIVATE, LOOPBACK, NOBODY = "9.9.9.9", "10.3.3.3", "127.0.0.1", None
 
@@ -452,6 +459,14 @@ ROWS = [
     Row(":low takes every confidence", LOW, VPN_HIGH, block("vpn", "category", ANONYMOUS)),
     Row("I2 a relay is no VPN", LOW, RELAY, BY_DEFAULT),
     Row("I2 a relay is blocked where a rule names it", policy(rule("relay", "block", categories=["relay"])), RELAY, block("relay", "category", ANONYMOUS)),
+    Row("I2 a relay in a cloud is neither hosting nor VPN", policy(rule("no", "block", categories=["hosting:low", "vpn:low"])), RELAY_IN_A_CLOUD, BY_DEFAULT),
+    Row("I2 a relay in a cloud is blocked where a rule names it", policy(rule("relay", "block", categories=["relay"])), RELAY_IN_A_CLOUD, block("relay", "category", ANONYMOUS)),
+    Row("I1 a Tor exit in a cloud is a Tor exit", policy(rule("tor", "block", categories=["tor:high"])), TOR_IN_A_CLOUD, block("tor", "category", ANONYMOUS)),
+    Row("a Tor exit in a cloud is in a cloud", HOSTING, TOR_IN_A_CLOUD, warn("hosting", "category", NETWORK)),
+    Row("of two claims the surer one counts, not the narrower", policy(rule("sure", "warn", categories=["hosting:high"])), VPN_IN_A_CLOUD, warn("sure", "category", NETWORK)),
+    Row("I4 each claim of a network has its own confidence", MEDIUM, VPN_IN_A_CLOUD, BY_DEFAULT),
+    Row("I4 a low claim beside a sure one is enough for :low", LOW, VPN_IN_A_CLOUD, block("vpn", "category", ANONYMOUS)),
+    Row("I6 of the rules on two claims the first decides", policy(rule("cloud", "allow", categories=["hosting"]), rule("tor", "block", categories=["tor"])), TOR_IN_A_CLOUD, allow("cloud", "category")),
     Row("I3 a cloud without a rule meets the default", B, US, BY_DEFAULT),
     Row("hosting hides nobody", HOSTING, US, warn("hosting", "category", NETWORK)),
     Row("a rule of both kinds tells of the anonymous one", MIXED, US, block("mixed", "category", ANONYMOUS)),

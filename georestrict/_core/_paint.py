@@ -2,9 +2,9 @@
 
 A *layer* holds ranges that may overlap. :func:`resolve` turns it into *runs*: sorted starts, each
 valid up to the next, that cover the whole address space without a gap. Where ranges overlap, the
-narrower wins (for CIDR networks: the longest prefix), of equally narrow ones the later. Value 0
-means that no range covers the address. :func:`merge` lays one layer over another and numbers the
-pairs of values that occur.
+one of the higher rank wins; of equal rank the narrower (for CIDR networks: the longest prefix), of
+equally narrow ones the later. Value 0 means that no range covers the address. :func:`merge` lays
+one layer over another and numbers the pairs of values that occur.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import repeat
 from typing import NamedTuple
 
 from georestrict._core._text import Columns
@@ -32,20 +33,26 @@ class Runs(NamedTuple):
         return (high << 64 | low for high, low in zip(self.high, self.low, strict=True))
 
 
-def resolve(columns: Columns) -> Runs:
-    """Turn ranges, in any order and overlapping, into runs."""
+def resolve(columns: Columns, ranks: array[int] | None = None) -> Runs:
+    """Turn ranges, in any order and overlapping, into runs.
+
+    ``ranks`` has a number (of type ``i``) for each range; without it all are of equal rank.
+    """
+    count = len(columns.value)
+    if ranks is not None and len(ranks) != count:
+        raise ValueError("the columns are not equally long")
     spans = sorted(
-        (first_high << 64 | first_low, order, last_high << 64 | last_low, value)
-        for order, (first_high, first_low, last_high, last_low, value, _) in enumerate(
-            zip(*columns, strict=True)
+        (first_high << 64 | first_low, order, last_high << 64 | last_low, value, -rank)
+        for order, (first_high, first_low, last_high, last_low, value, _, rank) in enumerate(
+            zip(*columns, repeat(0, count) if ranks is None else ranks, strict=True)
         )
     )
     return collect(_sweep(spans))
 
 
-def _sweep(spans: list[tuple[int, int, int, int]]) -> Iterator[tuple[int, int]]:
+def _sweep(spans: list[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, int]]:
     """Walk sorted ranges from left to right; the heap's top is the range that wins here."""
-    heap: list[tuple[int, int, int, int]] = []
+    heap: list[tuple[int, int, int, int, int]] = []
     upcoming, count, at = 0, len(spans), 0
     if not spans or spans[0][0] > 0:
         yield 0, 0
@@ -53,16 +60,16 @@ def _sweep(spans: list[tuple[int, int, int, int]]) -> Iterator[tuple[int, int]]:
         if not heap:
             at = spans[upcoming][0]
         while upcoming < count and spans[upcoming][0] <= at:
-            first, order, last, value = spans[upcoming]
-            heappush(heap, (last - first, -order, last, value))
+            first, order, last, value, rank = spans[upcoming]
+            heappush(heap, (rank, last - first, -order, last, value))
             upcoming += 1
-        while heap and heap[0][2] < at:
+        while heap and heap[0][3] < at:
             heappop(heap)
         if not heap:
             yield at, 0
             continue
-        yield at, heap[0][3]
-        at = heap[0][2] + 1
+        yield at, heap[0][4]
+        at = heap[0][3] + 1
         if upcoming < count and spans[upcoming][0] < at:
             at = spans[upcoming][0]
         elif at == _END:

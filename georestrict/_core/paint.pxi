@@ -17,6 +17,7 @@ cdef struct Span:
     uint64_t last_low
     uint32_t value
     uint32_t order
+    int32_t rank
 
 
 cdef int _compare_spans(const void *left, const void *right) noexcept nogil:
@@ -30,7 +31,9 @@ cdef int _compare_spans(const void *left, const void *right) noexcept nogil:
 
 
 cdef inline bint _beats(const Span *a, const Span *b) noexcept nogil:
-    """The narrower range wins; of equally narrow ones the later."""
+    """The higher rank wins; of equal ranks the narrower range; of equally narrow ones the later."""
+    if a.rank != b.rank:
+        return a.rank > b.rank
     cdef uint64_t a_low = a.last_low - a.first_low, b_low = b.last_low - b.first_low
     cdef uint64_t a_high = a.last_high - a.first_high - (a.last_low < a.first_low)
     cdef uint64_t b_high = b.last_high - b.first_high - (b.last_low < b.first_low)
@@ -119,14 +122,20 @@ cdef class _RunWriter:
         return runs
 
 
-def resolve(columns):
+def resolve(columns, ranks=None):
     """Ranges to runs; see the twin in ``_paint.py``."""
+    cdef const int32_t[:] rank
     cdef const uint64_t[:] first_high = columns.first_high, first_low = columns.first_low
     cdef const uint64_t[:] last_high = columns.last_high, last_low = columns.last_low
     cdef const uint32_t[:] value = columns.value
     cdef Py_ssize_t count = first_high.shape[0], i
     if not (first_low.shape[0] == last_high.shape[0] == last_low.shape[0] == value.shape[0] == count):
         raise ValueError("the columns are not equally long")
+    cdef bint ranked = ranks is not None
+    if ranked:
+        rank = ranks
+        if rank.shape[0] != count:
+            raise ValueError("the columns are not equally long")
     if count >= 0xFFFFFFFF:
         raise OverflowError("a layer holds at most 2**32 - 2 ranges")
     cdef _RunWriter out = _RunWriter()
@@ -144,6 +153,7 @@ def resolve(columns):
                 spans[i].last_low = last_low[i]
                 spans[i].value = value[i]
                 spans[i].order = <uint32_t>i
+                spans[i].rank = rank[i] if ranked else 0
                 if i and _compare_spans(&spans[i - 1], &spans[i]) > 0:
                     sorted_already = False
             if not sorted_already:

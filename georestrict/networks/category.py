@@ -20,6 +20,20 @@ class Category(StrEnum):
 #: Categories that hide who is behind an address, and in most cases where.
 ANONYMOUS = frozenset({Category.VPN, Category.TOR, Category.RELAY, Category.PROXY})
 
+#: In which order categories are told where a network is in several: the most telling first.
+TELLING = (
+    Category.RELAY,
+    Category.TOR,
+    Category.VPN,
+    Category.PROXY,
+    Category.BOT,
+    Category.CDN,
+    Category.HOSTING,
+)
+
+#: What is not told of a relay's network: whose machines it runs on, and that it is no VPN.
+HIDDEN_BY_RELAY = frozenset({Category.HOSTING, Category.VPN, Category.PROXY, Category.CDN})
+
 
 class Confidence(StrEnum):
     """How sure it is that an address is in a category; they compare in this order."""

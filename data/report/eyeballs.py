@@ -42,6 +42,8 @@ def measure(space: Space) -> dict[str, Any]:
     for network in eyeballs():
         announced = space.asn_in(network.asns)
         size = space.size(announced)
+        if not size:  # gone since the table was written
+            continue
         rows.append(
             {
                 "name": network.name,

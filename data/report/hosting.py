@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.report.space import DATA, Space, hosting, is_hosting_claim, share
+from data.spans import Where
 from georestrict.networks import Category, Confidence
 
 TABLE = Path(__file__).with_name("providers.csv")
@@ -45,10 +47,13 @@ def measure(space: Space) -> dict[str, Any]:
     )
     feeds = space.of_claims(FEEDS, is_hosting_claim)
     listed = space.of_claims(AS_LIST, is_hosting_claim)
+    routed = space["asn"] > 0  # of other addresses a list of AS numbers says nothing
     rows = []
     for provider in providers():
         announced = space.asn_in(provider.asns)
         size = space.size(announced)
+        if not size:  # gone since the table was written
+            continue
         row: dict[str, Any] = {
             "provider": provider.name,
             "asns": list(provider.asns),
@@ -60,26 +65,26 @@ def measure(space: Space) -> dict[str, Any]:
             "own": None,
         }
         if provider.feed:
-            own = space.of_claims(FEEDS, lambda claim, feed=provider.feed: _own(claim, feed))  # type: ignore[misc]
-            row["own"] = {
-                "addresses": round(space.size(own)),
-                "list": share(space.size(own & listed), space.size(own)),
-            }
+            own = routed & space.of_claims(FEEDS, partial(_own, provider.feed))
+            row["own"] = _listed(space, own, listed)
         rows.append(row)
-    own = space.of_claims(FEEDS, lambda claim: claim.startswith("hosting:high:"))
+    own = routed & space.of_claims(FEEDS, lambda claim: claim.startswith("hosting:high:"))
     return {
         "providers": rows,
         "mean": round(sum(row["flagged"] for row in rows) / len(rows), 2),
         "mean_feeds": round(sum(row["feeds"] for row in rows) / len(rows), 2),
-        "own": {
-            "addresses": round(space.size(own)),
-            "list": share(space.size(own & listed), space.size(own)),
-        },
+        "own": _listed(space, own, listed),
         "total": round(space.size(flagged)),
         "total_feeds": round(space.size(feeds)),
         "ratio": round(space.size(flagged) / space.size(feeds), 2),
     }
 
 
-def _own(claim: str, feed: str) -> bool:
+def _own(feed: str, claim: str) -> bool:
     return claim in (f"hosting:high:{feed}", f"cdn:high:{feed}")
+
+
+def _listed(space: Space, own: Where, listed: Where) -> dict[str, Any]:
+    """Return how much of an operator's own feed the AS list flags by itself."""
+    size = space.size(own)
+    return {"addresses": round(size), "list": share(space.size(own & listed), size)}

@@ -26,6 +26,8 @@ from georestrict import Action, Database, Engine
 from georestrict.networks import Category, Confidence
 
 POLICY = Path(__file__).parents[2] / "examples" / "policies" / "ai-vendor-direct.toml"
+AS_IT_STANDS = "as it stands"
+LENIENT = "with an allow rule for clouds"
 REQUESTS = 200_000
 SEED = 2024_07_09
 AT = datetime(2026, 11, 22, tzinfo=UTC)  # after the policy's block_from
@@ -96,6 +98,8 @@ def _from(space: Space, source: Source, served: Where) -> Where:
 
 def _drawn(space: Space, where: Where, count: int, random: np.random.Generator) -> list[Asked]:
     chosen = np.nonzero(where)[0]
+    if not len(chosen):
+        return []
     weights = space.weights[chosen]
     pieces = chosen[random.choice(len(chosen), count, p=weights / weights.sum())]
     starts = space.overlay.starts[pieces]
@@ -111,8 +115,7 @@ def _drawn(space: Space, where: Where, count: int, random: np.random.Generator) 
 
 
 def measure(spaces: Mapping[int, Space], database: Database) -> dict[str, Any]:
-    """Return what the policy does to each part of the log, and why."""
-    engine = Engine(POLICY, database=database)
+    """Return what the policies do to each part of the log, and why."""
     log = draw(spaces)
     served = supported()
     return {
@@ -120,8 +123,28 @@ def measure(spaces: Mapping[int, Space], database: Database) -> dict[str, Any]:
         "requests": sum(map(len, log.values())),
         "seed": SEED,
         "at": AT.isoformat(),
-        "parts": [_judge(name, asked, engine, served) for name, asked in log.items()],
+        "policies": {
+            name: [_judge(part, asked, engine, served) for part, asked in log.items()]
+            for name, policy in policies().items()
+            for engine in (Engine(policy, database=database),)
+        },
     }
+
+
+def policies() -> dict[str, Mapping[str, Any]]:
+    """Return the example as it stands, and one that judges no cloud by its country.
+
+    An allow rule is needed: an exception of the rule "unsupported" would leave clouds in no
+    country to the fallback.
+    """
+    as_it_stands = tomllib.loads(POLICY.read_text(encoding="utf-8"))
+    lenient = tomllib.loads(POLICY.read_text(encoding="utf-8"))
+    names = [rule["name"] for rule in lenient["rules"]]
+    clouds = {"name": "clouds", "action": "allow", "categories": ["hosting"]}
+    lenient["rules"].insert(names.index("unsupported"), clouds)
+    for policy in (as_it_stands, lenient):
+        del policy["tests"]
+    return {AS_IT_STANDS: as_it_stands, LENIENT: lenient}
 
 
 def _judge(name: str, log: list[Asked], engine: Engine, served: frozenset[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from data.report.log import AS_IT_STANDS, LENIENT
 from data.report.places import LEAST, NAMED
 from georestrict import countries
 
@@ -20,7 +21,7 @@ def _head(found: dict[str, Any]) -> str:
     total = found["places"]["total"]
     hong_kong = found["places"]["countries"]["HK"]["all"]
     before = found["places"]["before"]["countries"]["HK"]
-    clouds = log["parts"][0]
+    clouds = log["policies"][AS_IT_STANDS][0]
     return f"""# What the default data is worth
 
 Made on {made["date"]} with `{made["command"]}` (georestrict {made["georestrict"]}, Python \
@@ -35,7 +36,7 @@ Made on {made["date"]} with `{made["command"]}` (georestrict {made["georestrict"
 {found["eyeballs"]["worst"]} % |
 | right country, of the IPv4 addresses on which two references agree | {total["all"]["recall"]} % |
 | the same inside hosting space | {total["hosting"]["recall"]} % |
-| right country, of the IPv6 ranges on which they agree | {total["ipv6"]["recall"]} % |
+| right country, of the IPv6 networks (/48) on which they agree | {total["ipv6"]["recall"]} % |
 | Hong Kong's addresses that are found (IPFire alone: {before["recall"]} %) | {hong_kong["recall"]} % |
 | requests from clouds in supported countries that `{log["policy"]}` refuses | \
 {clouds["refused"]:,} of {clouds["supported"]:,} ({clouds["refused_share"]} %) |
@@ -81,7 +82,7 @@ How much of what a provider announces (its AS numbers in [providers.csv](report/
 same table of announcements says what they announce; so it only shows that the list has those AS numbers. (The \
 table of providers was written before the list was seen, and was not changed after it.) Two columns are independent: \
 "feeds alone" is what providers' own feeds and the CC0 lists say without the AS list, {hosting["mean_feeds"]} % in the mean. \
-And the last one asks the AS list alone about the addresses that a provider lists in its own feed: it flags \
+And the last one asks the AS list alone about the addresses that a provider lists in its own feed and anybody announces: it flags \
 {hosting["own"]["list"]} % of those {hosting["own"]["addresses"]:,} addresses.
 
 In all {hosting["total"]:,} addresses are flagged, {hosting["ratio"]} times the {hosting["total_feeds"]:,} of feeds and CC0 lists \
@@ -128,7 +129,7 @@ def _places(found: dict[str, Any]) -> str:
         "elsewhere",
         "other: recall",
         "elsewhere",
-        "IPv6 ranges",
+        "IPv6 /48s",
         "recall",
         "elsewhere",
     )
@@ -155,8 +156,8 @@ def _places(found: dict[str, Any]) -> str:
 
 *Recall*: of the addresses that are in a country, how many the image puts there. *Elsewhere*: of those that the image puts \
 there, how many are in another country: a rule that blocks the country blocks them falsely. Judged are addresses on which DB-IP and \
-GeoLite2 agree: {total["all"]["there"]:,} of IPv4, {total["ipv6"]["there"]:,} ranges of IPv6 (an agreed range counts 1, \
-whatever its size). *Hosting* and *other* are the space that the image flags as hosting, and the rest.
+GeoLite2 agree: {total["all"]["there"]:,} of IPv4, {total["ipv6"]["there"]:,} networks of /48 of IPv6 (an agreed range larger than a \
+/32 counts as one /32: else a few large allocations, mostly empty, would decide). *Hosting* and *other* are the space that the image flags as hosting, and the rest.
 
 | | IPv4 | in hosting space | elsewhere | IPv6 |
 |---|---|---|---|---|
@@ -221,7 +222,7 @@ def _rules(found: dict[str, Any]) -> str:
             "IPv4 addresses",
             "even AS numbers",
             "odd",
-            "IPv6 ranges",
+            "IPv6 /48s",
             "right, IPv4",
             "IPv6",
             "HK recall / elsewhere",
@@ -280,8 +281,9 @@ Singapore, IPtoASN in China; none says Hong Kong anywhere, so no rule can find i
 the places of those networks that they know as a geofeed (RFC 8805: `network,country`) in a manifest of their own, with a higher `precedence`.
 - **A database of the owner's own** answers all of this: an MMDB from MaxMind, DB-IP or IPinfo, alone (`Database.open("file.mmdb")`) or in \
 a manifest over the default (`format = "image"`, `path = "default"`).
+- **Kosovo** (XK) is not found at all: IPFire, the registries and IPtoASN file it under Albania.
 - **AWS regions that IPFire does not know yet** (New Zealand, Thailand) have the code `AP` there and no country here: American by \
-registration and by IPtoASN, so the rule `continent` leaves them alone, rightly. `ip-ranges.json`, which the operator publishes, names the region.
+registration and by IPtoASN, so the rule `region` leaves them alone, rightly. `ip-ranges.json`, which the operator publishes, names the region.
 
 ### Providers' feeds with regions
 
@@ -295,8 +297,10 @@ the feeds that they fetch themselves (formats `aws`, `google`, `azure`, `oracle`
 
 def _log(found: dict[str, Any]) -> str:
     log = found["log"]
+    stands, lenient = log["policies"][AS_IT_STANDS], log["policies"][LENIENT]
     parts = _table(
         (
+            "policy",
             "requests from",
             "requests",
             "in supported countries",
@@ -306,6 +310,7 @@ def _log(found: dict[str, Any]) -> str:
         ),
         [
             (
+                name,
                 part["part"],
                 f"{part['requests']:,}",
                 f"{part['supported']:,}",
@@ -313,10 +318,11 @@ def _log(found: dict[str, Any]) -> str:
                 f"{part['unsupported']:,}",
                 _of(part["missed"], part["missed_share"]),
             )
-            for part in log["parts"]
+            for name, judged in log["policies"].items()
+            for part in judged
         ],
     )
-    clouds = log["parts"][0]
+    clouds = stands[0]
     why = _table(
         ("rule", "the image says", "requests"),
         [(row["rule"], row["image"], f"{row['requests']:,}") for row in clouds["refused_why"]],
@@ -332,7 +338,7 @@ def _log(found: dict[str, Any]) -> str:
         ("requests from", "country", "requests", "let through"),
         [
             (part["part"], country, f"{row['requests']:,}", f"{row['passed']:,}")
-            for part in log["parts"]
+            for part in stands
             for country, row in part["missed_countries"].items()
         ],
     )
@@ -343,9 +349,14 @@ def _log(found: dict[str, Any]) -> str:
 
 {parts}
 
-No request is refused for coming from a cloud: the policy only counts them, and of a network it refuses what Tor and \
-operators themselves list as exits, which are not drawn here. What is refused in supported countries is refused for a country error: the image \
-says another country, or none. Why clouds in supported countries are refused:
+**As it stands**, no request is refused for coming from a cloud: the policy counts them, and refuses of networks what Tor and operators \
+themselves list as exits, which are not drawn here. What is refused in supported countries is refused for an error of the data about the country: \
+the image says another one, or none. **{LENIENT.capitalize()}** (`action = "allow"`, `categories = ["hosting"]`, before the \
+rule "unsupported"): {lenient[0]["refused"]:,} requests from clouds in supported countries are refused, and {lenient[1]["missed"]:,} of the {lenient[1]["unsupported"]:,} \
+from clouds elsewhere come through. An address in a cloud tells where a machine stands and little about the customer, so refusing none of them without evidence about the account \
+means: let them through by such a rule, and have a rule before it refuse the accounts that were seen in a country that is not supported.
+
+Why clouds in supported countries are refused as it stands:
 
 {why}
 
@@ -353,7 +364,7 @@ By network, the most frequent:
 
 {networks}
 
-What comes through although it appears to be in a country that is not supported:
+What comes through as it stands although it appears to be in a country that is not supported:
 
 {missed}"""
 

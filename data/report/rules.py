@@ -14,7 +14,7 @@ import numpy as np
 
 from data.report.places import LEAST, figures
 from data.report.space import Space, hosting
-from data.second import CODES, NUMBERS, chosen, continent, country, hong_kong
+from data.second import CODES, NUMBERS, chosen, country, hong_kong, region
 from data.spans import Answers, Where
 
 _MOST = 0.8  # of what IPFire knows of an AS by more than the registry
@@ -30,7 +30,7 @@ class Rule(NamedTuple):
 
 
 def measure(spaces: Mapping[int, Space]) -> list[dict[str, Any]]:
-    """Return what each rule would change, on IPv4 by address and on IPv6 by range."""
+    """Return what each rule would change, on IPv4 by address and on IPv6 by /48."""
     return [_measure(rule, spaces) for rule in RULES]
 
 
@@ -142,8 +142,8 @@ RULES = (
     Rule("IPFire has no country: registry and IPtoASN agree", _filled_alike),
     Rule("IPFire has no country: where it puts 80 % of the AS", _filled_most),
     Rule(
-        "continent: IPFire has EU or AP, the others a country there",
-        lambda space: continent(space.overlay),
+        "region: IPFire has EU or AP, the others a country there",
+        lambda space: region(space.overlay),
         taken=True,
     ),
     Rule(

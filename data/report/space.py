@@ -18,6 +18,7 @@ from georestrict.sources import Batch, packed
 
 DATA = Path(__file__).parents[1]
 FAMILIES = (4, 6)
+_SLASH32, _SLASH48 = 1 << 32, 1 << 16  # in networks of /64
 #: References that tell countries; "asn" tells AS numbers.
 JUDGES = ("dbip", "geolite")
 
@@ -74,10 +75,13 @@ class Space:
     def weights(self) -> Sizes:
         """What a piece counts where countries are judged.
 
-        IPv4 counts by address. IPv6 counts by range: an agreed range of the judges counts 1,
-        however large it is, since the sizes of IPv6 networks say nothing about their use.
+        IPv4 counts by address, IPv6 by /48, what a customer gets (RFC 6177). An agreed range of the
+        judges that is larger than a /32, what a provider gets, counts as one: else a few large
+        allocations, mostly empty, would decide.
         """
-        return self.sizes if self.family == 4 else self.sizes / self.pieces
+        if self.family == 4:
+            return self.sizes
+        return self.sizes * np.minimum(1, _SLASH32 / self.pieces) / _SLASH48
 
 
 def hosting(location: Location) -> bool:

@@ -24,7 +24,7 @@ from georestrict import asns, countries, subdivisions
 from georestrict._core import grow
 from georestrict.errors import ConfigurationError
 from georestrict.layers import LAYERS, Layers, paint
-from georestrict.networks import parse_claims
+from georestrict.networks import Confidence, parse_claims
 from georestrict.sources import (
     FORMATS,
     Batch,
@@ -39,7 +39,10 @@ from georestrict.tomlfile import read_bytes, read_toml
 
 _TEXT_KEYS = ("name", "title", "layer", "format", "path", "licence", "attribution")
 # the last two are for the recipe that fetches the file
-_KEYS = (*_TEXT_KEYS, "date", "sha256", "value", "select", "precedence", "upstream", "selection")
+_KEYS = (
+    *_TEXT_KEYS, "date", "sha256", "value", "select", "confidence", "precedence", "upstream",
+    "selection",
+)  # fmt: skip
 _MOST_PRECEDENCE = 1000
 
 
@@ -58,6 +61,7 @@ class Source:
     sha256: str | None = None
     value: str | None = None  #: for formats whose rows have none
     select: str | None = None  #: which entries of a provider's feed are wanted
+    confidence: str | None = None  #: in the flags of an MMDB; medium if it is left out
     precedence: int = 0  #: the higher wins within its layer, whatever the ranges' widths
 
 
@@ -104,7 +108,9 @@ class Manifest:
             if source.layer == layer:
                 path = self.folder / source.path
                 self._check(source, path)
-                for batch in read_batches(source.format, path, layer, source.select):
+                for batch in read_batches(
+                    source.format, path, layer, source.select, source.confidence
+                ):
                     values = [value or source.value or "" for value in batch.values]
                     for value in values:
                         _check_value(value, layer, f"source {source.name!r}: {path}")
@@ -124,7 +130,7 @@ def compile_mmdb(data: bytes, name: str) -> bytes:
     """Return the bytes of an image that holds what an MMDB file says.
 
     Raises:
-        FormatError: if it is damaged, or says nothing of country and AS number.
+        FormatError: if it is damaged, or says nothing that an image holds.
     """
     contents = mmdb.read(data, name)
     layers = Layers.of(
@@ -198,10 +204,6 @@ def _source(entry: Any, place: str) -> Source:
         raise ConfigurationError(
             f"{place}: format {entry['format']!r}: write one of {', '.join(FORMATS)}"
         )
-    if entry["format"] == "mmdb" and entry["layer"] == "network":
-        raise ConfigurationError(
-            f"{place}: layer 'network' cannot be read from an MMDB yet: write country or asn"
-        )
     if " " in entry["name"]:
         raise ConfigurationError(f"{place}: the name must not contain a space")
     dated = entry.get("date")
@@ -228,8 +230,25 @@ def _source(entry: Any, place: str) -> Source:
         sha256=entry.get("sha256"),
         value=value,
         select=select,
+        confidence=_confidence(entry, place),
         precedence=_precedence(entry.get("precedence", 0), place),
     )
+
+
+def _confidence(entry: Any, place: str) -> str | None:
+    stated = entry.get("confidence")
+    if stated is None:
+        return None
+    if (entry["format"], entry["layer"]) != ("mmdb", "network"):
+        raise ConfigurationError(
+            f"{place}: 'confidence' is for the flags of an MMDB, in the layer 'network'; "
+            "leave it out"
+        )
+    if stated not in list(Confidence):
+        raise ConfigurationError(
+            f"{place}: confidence {stated!r}: write one of {', '.join(Confidence)}"
+        )
+    return str(stated)
 
 
 def _precedence(written: Any, place: str) -> int:

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "special": {"_core"},
     "address": {"errors", "_core", "special"},
     "networks": set(),
-    "sources": {"errors", "_core", "subdivisions", "asns"},
+    "sources": {"errors", "_core", "subdivisions", "asns", "networks"},
     "table": {"errors"},
     "cache": {"version", "errors", "table"},
     "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources"},

@@ -13,7 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from georestrict import ConfigurationError, Database, DatabaseError, FormatError, Status
+from georestrict import (
+    Action,
+    Category,
+    Confidence,
+    ConfigurationError,
+    Database,
+    DatabaseError,
+    Engine,
+    FormatError,
+    Status,
+)
 from georestrict.manifest import Manifest
 from georestrict.sources import mmdb as reader
 from georestrict.table import Image
@@ -349,5 +359,142 @@ def test_a_manifest_that_wants_of_a_file_what_it_has_not_is_refused(tmp_path: Pa
     ):
         Manifest.load(tmp_path / "sources.toml").compile()
     (tmp_path / "sources.toml").write_text(MANIFEST.replace('"country"', '"network"'))
-    with pytest.raises(ConfigurationError, match="layer 'network' cannot be read from an MMDB yet"):
-        Manifest.load(tmp_path / "sources.toml")
+    with pytest.raises(FormatError, match=r"for the layer 'network', only for \['country'\]"):
+        Manifest.load(tmp_path / "sources.toml").compile()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("record", "claims"),
+    [
+        # MaxMind: Anonymous IP, Anonymous Plus, and the traits of Enterprise
+        ({"is_anonymous": True, "is_anonymous_vpn": True}, "vpn:medium"),
+        ({"is_anonymous": True, "is_hosting_provider": True}, "hosting:medium"),
+        ({"is_public_proxy": True}, "proxy:medium"),
+        ({"is_residential_proxy": True}, "proxy:medium"),
+        ({"is_tor_exit_node": True}, "tor:medium"),
+        (
+            {"is_anonymous_vpn": True, "is_hosting_provider": True, "provider_name": "NordVPN"},
+            "vpn:medium:NordVPN|hosting:medium",
+        ),
+        ({"traits": {"is_anonymous_vpn": True, "is_public_proxy": False}}, "vpn:medium"),
+        ({"is_public_proxy": True, "is_residential_proxy": True}, "proxy:medium"),
+        # IPinfo, newer and older
+        (
+            {"vpn": True, "proxy": False, "tor": False, "relay": False, "hosting": True, "service": "X|Y"},
+            "vpn:medium:X Y|hosting:medium",
+        ),
+        (
+            {"vpn": "", "proxy": "true", "tor": "false", "relay": "", "hosting": "false", "service": ""},
+            "proxy:medium",
+        ),
+        ({"relay": "true", "service": "iCloud Private Relay"}, "relay:medium:iCloud Private Relay"),
+        # AS numbers: the number comes before the name
+        ({"autonomous_system_number": 24940, "autonomous_system_organization": "x"}, "hosting:medium:Hetzner"),
+        ({"autonomous_system_number": 9009}, "hosting:medium:M247|vpn:low:M247"),
+        ({"asn": "AS13335", "name": "Any Hosting"}, "cdn:medium:Cloudflare"),
+        (
+            {"autonomous_system_number": 64500, "autonomous_system_organization": "Any Hosting Ltd."},
+            "hosting:low:Any Hosting Ltd.",
+        ),
+        ({"asn": "AS64500", "as_name": "Example CDN", "country": "DE"}, "cdn:low:Example CDN"),
+        ({"asn": "AS64500", "name": "Any VPS", "domain": "a.example"}, "hosting:low:Any VPS"),
+        ({"traits": {"autonomous_system_number": 24940}}, "hosting:medium:Hetzner"),
+        (
+            {"traits": {"autonomous_system_number": 64500, "autonomous_system_organization": "Any Cloud"}},
+            "hosting:low:Any Cloud",
+        ),
+        # both: what the file itself says comes first, and the number adds to it
+        (
+            {"is_hosting_provider": True, "autonomous_system_number": 9009},
+            "hosting:medium|vpn:low:M247",
+        ),
+        # nothing
+        ({"autonomous_system_number": 3320, "autonomous_system_organization": "Deutsche Telekom AG"}, None),
+        ({"country": "DE", "name": "Any Hosting"}, None),
+        ({"country": "DE", "vpn": "false", "is_hosting_provider": False, "hosting": []}, None),
+    ],
+)  # fmt: skip
+def test_the_flags_and_as_numbers_of_every_publisher_say_what_a_network_is(
+    tmp_path: Path, record: Any, claims: str | None
+) -> None:
+    path = mmdb.write(tmp_path / "x.mmdb", [("81.2.69.0/24", record), ("81.2.70.0/24", "-")])
+    layers = reader.read(path.read_bytes(), "x").layers
+    values = [batch.values for batch in layers.get("network", []) if batch.version == 4]
+    assert values == ([[claims]] if claims else [])
+
+
+NETWORKS = [
+    ("185.220.101.0/24", {"is_anonymous": True, "is_tor_exit_node": True}),
+    ("88.198.0.0/16", {"is_hosting_provider": True}),
+]
+
+
+def network_manifest(folder: Path, more: str = "") -> Path:
+    mmdb.write(folder / "city.mmdb", NETWORKS, kind="Test-Anonymous-IP")
+    whole = MANIFEST.partition('[[source]]\nname = "as"')[0].replace('"country"', '"network"')
+    (folder / "sources.toml").write_text(f"{whole}{more}\n")
+    return folder / "sources.toml"
+
+
+@pytest.mark.parametrize(
+    ("more", "confidence"),
+    [("", Confidence.MEDIUM), ('confidence = "high"', Confidence.HIGH), ('confidence = "low"', Confidence.LOW)],
+)  # fmt: skip
+def test_a_manifest_says_how_far_the_flags_of_a_file_are_trusted(
+    tmp_path: Path, more: str, confidence: Confidence
+) -> None:
+    image = Manifest.load(network_manifest(tmp_path, more)).compile()
+    database = Database(Image(memoryview(image), "networks"))
+    database.verify()
+    assert database.lookup("185.220.101.7").categories == {Category.TOR: confidence}
+    assert database.lookup("88.198.1.1").categories == {Category.HOSTING: confidence}
+    assert database.lookup("8.8.8.8").categories == {}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            ('"high"', '"sure"'),
+            r"\(city\): confidence 'sure': write one of low, medium, high",
+        ),
+        (('"network"', '"country"'), r"\(city\): 'confidence' is for the flags of an MMDB"),
+        (('"mmdb"', '"packed"'), r"\(city\): 'confidence' is for the flags of an MMDB"),
+    ],
+)
+def test_a_confidence_that_cannot_be_used_is_refused(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    path = network_manifest(tmp_path, 'confidence = "high"')
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(ConfigurationError, match=says):
+        Manifest.load(path)
+
+
+@pytest.mark.parametrize(
+    ("address", "asked", "matched"),
+    [
+        ("81.2.69.7", "hosting", False),
+        ("81.2.69.7", "hosting:low", True),
+        ("81.2.69.7", "hosting:medium", False),
+        ("88.198.1.1", "hosting", True),
+        ("88.198.1.1", "hosting:low", True),
+        ("88.198.1.1", "hosting:high", False),
+    ],
+)
+def test_i4_what_only_a_name_suggests_matches_only_a_rule_that_asks_for_low(
+    tmp_path: Path, address: str, asked: str, matched: bool
+) -> None:
+    records = [
+        ("81.2.69.0/24", {"autonomous_system_number": 64500, "autonomous_system_organization": "Any Hosting"}),
+        ("88.198.0.0/16", {"autonomous_system_number": 24940, "autonomous_system_organization": "Hetzner"}),
+    ]  # fmt: skip
+    path = mmdb.write(tmp_path / "asn.mmdb", records, kind="Test-ASN")
+    rule = {"name": "machines", "action": "block", "categories": [asked]}
+    engine = Engine({"default": "allow", "rules": [rule]}, database=path)
+    decision = engine.decide(address)
+    assert (decision.action is Action.BLOCK) is matched
+    assert engine.database.lookup("81.2.69.7").categories == {Category.HOSTING: Confidence.LOW}
+    assert engine.database.lookup("81.2.69.7").provider == "Any Hosting"

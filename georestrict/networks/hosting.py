@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from georestrict.networks.category import Confidence
+from georestrict.networks.claim import SEPARATOR
 
 TABLE = Path(__file__).with_name("hosting_asns.csv")
 
@@ -34,4 +35,4 @@ def known() -> dict[int, str]:
 def _claims(name: str, kind: str) -> str:
     first, *others = kind.split("+")
     levels = [(first, Confidence.MEDIUM), *((other, Confidence.LOW) for other in others)]
-    return "|".join(f"{category}:{confidence}:{name}" for category, confidence in levels)
+    return SEPARATOR.join(f"{category}:{confidence}:{name}" for category, confidence in levels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from georestrict.networks import Confidence
 from georestrict.sources import feeds, mmdb, networks, packed, tor_geoip
 from georestrict.sources.entry import ALL, Selection
 from georestrict.sources.feeds import detect, parse_list
@@ -44,10 +45,15 @@ def check_selection(written: str, form: str) -> None:
     Selection.parse(written, feeds.FIELDS.get(form, ()))
 
 
-def read_batches(form: str, path: Path, layer: str, select: str | None = None) -> list[Batch]:
-    """Return what a file says for a layer, as columns; ``select`` was checked before."""
+def read_batches(
+    form: str, path: Path, layer: str, select: str | None = None, confidence: str | None = None
+) -> list[Batch]:
+    """Return what a file says for a layer, as columns.
+
+    ``select`` was checked before; ``confidence`` is that in the flags of an MMDB, else medium.
+    """
     if form == "mmdb":
-        return mmdb.read_batches(path, layer)
+        return mmdb.read_batches(path, layer, confidence or Confidence.MEDIUM)
     if form == "packed":
         return packed.read_batches(path)
     if form in READERS:

@@ -1,4 +1,4 @@
-"""MMDB files (MaxMind DB format 2.0): what they say of country, subdivision and AS number.
+"""MMDB files (MaxMind DB format 2.0): country, subdivision, AS number, and what a network is for.
 
 A record is a map; which keys it has, each publisher decides:
 
@@ -9,7 +9,15 @@ country        ``country.iso_code`` (MaxMind, DB-IP); ``country_code`` (ip-locat
 subdivision    ``subdivisions[0]``, the largest: ``iso_code``, or ``names.en`` where there is no
                code (DB-IP); ``region_code``, ``region``, ``state1``
 AS number      ``autonomous_system_number`` (in ``traits``, too); ``asn``, as 13335 or "AS13335"
+network        the flags ``is_anonymous_vpn``, ``is_hosting_provider``, ``is_public_proxy``,
+               ``is_residential_proxy``, ``is_tor_exit_node`` (MaxMind; in ``traits``, too);
+               ``vpn``, ``proxy``, ``tor``, ``relay``, ``hosting`` (IPinfo; in older files "true");
+               ``provider_name`` or ``service`` names who runs a VPN, proxy or relay
 =============  ===================================================================================
+
+Of a network with an AS number it is also said what our table says of that number or, if that has
+not got it, what its organisation's name suggests: ``autonomous_system_organization``, ``as_name``,
+or ``name``.
 
 The tree is walked here, so that each record is decoded once, however many networks share it, and
 what writers alias to the IPv4 addresses is not read again as IPv6. A row's line is the number of
@@ -20,13 +28,14 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from georestrict import asns, subdivisions
 from georestrict.errors import FormatError
+from georestrict.networks import SEPARATOR, Category, Confidence, classify, hosting
 from georestrict.sources.row import Batch, Gathering
 
 if TYPE_CHECKING:
@@ -47,6 +56,19 @@ _NOT_IPV6 = frozenset(
     }
 )
 _RECORD_SIZES = (24, 28, 32)
+_FLAGS = {
+    "is_anonymous_vpn": Category.VPN,
+    "is_hosting_provider": Category.HOSTING,
+    "is_public_proxy": Category.PROXY,
+    "is_residential_proxy": Category.PROXY,
+    "is_tor_exit_node": Category.TOR,
+    "vpn": Category.VPN,
+    "proxy": Category.PROXY,
+    "tor": Category.TOR,
+    "relay": Category.RELAY,
+    "hosting": Category.HOSTING,
+}
+_NAMED = frozenset({Category.VPN, Category.PROXY, Category.RELAY})  # what the provider runs
 
 
 class Contents(NamedTuple):
@@ -55,13 +77,14 @@ class Contents(NamedTuple):
     kind: str  #: its type, such as ``GeoLite2-City``, fit for the name of a source
     title: str
     built: datetime
-    layers: dict[str, list[Batch]]  #: ``country`` and ``asn``, or one of them
+    layers: dict[str, list[Batch]]  #: ``country``, ``network`` and ``asn``, or some of them
 
 
 class _Meaning(NamedTuple):
     """What a record says."""
 
     country: str  # code of the country or the subdivision, or empty
+    network: str  # claims with ``|`` between them, or empty
     asn: str  # decimal, or empty
 
 
@@ -70,24 +93,24 @@ def is_mmdb(data: bytes) -> bool:
     return data.rfind(_MARKER, max(0, len(data) - _MARKER_WITHIN)) >= 0
 
 
-def read_batches(path: Path, layer: str) -> list[Batch]:
-    """Return what a file says for a layer.
+def read_batches(path: Path, layer: str, confidence: str = Confidence.MEDIUM) -> list[Batch]:
+    """Return what a file says for a layer; its flags are trusted with this confidence.
 
     Raises:
         FormatError: if it is damaged, or says nothing for this layer.
     """
-    layers = read(path.read_bytes(), str(path)).layers
+    layers = read(path.read_bytes(), str(path), confidence).layers
     if layer not in layers:
         raise FormatError(f"{path}: says nothing for the layer {layer!r}, only for {[*layers]}")
     return layers[layer]
 
 
-def read(data: bytes, name: str) -> Contents:
-    """Read a whole file.
+def read(data: bytes, name: str, confidence: str = Confidence.MEDIUM) -> Contents:
+    """Read a whole file; its flags are trusted with this confidence.
 
     Raises:
-        FormatError: if it is no MMDB, is damaged, or has neither country nor AS number; what it
-            has instead is told.
+        FormatError: if it is no MMDB, is damaged, or has neither country, AS number nor flags; what
+            it has instead is told.
     """
     # imported here: it takes longer than the rest of the package, and most never read a MMDB
     from maxminddb import MODE_FD, InvalidDatabaseError, open_database
@@ -95,7 +118,7 @@ def read(data: bytes, name: str) -> Contents:
     try:
         with open_database(io.BytesIO(data), MODE_FD) as reader:
             about = reader.metadata()
-        contents = _read(data, about)
+        contents = _read(data, about, confidence)
     except (
         ArithmeticError,
         AttributeError,
@@ -111,19 +134,20 @@ def read(data: bytes, name: str) -> Contents:
     if isinstance(contents, str):
         raise FormatError(
             f"{name}: an MMDB of type {about.database_type!r}, but {contents}; expected "
-            "country.iso_code, country_code, autonomous_system_number or asn"
+            "country.iso_code, country_code, autonomous_system_number, asn, or flags such as "
+            "is_anonymous_vpn, is_hosting_provider, vpn, hosting"
         )
     return contents
 
 
-def _read(data: bytes, about: Metadata) -> Contents | str:
+def _read(data: bytes, about: Metadata, confidence: str) -> Contents | str:
     """Return the contents of a file; or, if there is nothing that we can use, what there is."""
     from maxminddb.decoder import Decoder
 
     tree = _Tree(data, about.node_count, about.record_size, about.ip_version)
     decoder = Decoder(data, tree.data_at)
     meanings: dict[int, _Meaning] = {}
-    found = {"country": Gathering(), "asn": Gathering()}
+    found = {layer: Gathering() for layer in _Meaning._fields}
     told: set[str] = set()
     odd: object = None
     for line, (version, first, last, offset) in enumerate(tree.leaves(), 1):
@@ -131,7 +155,7 @@ def _read(data: bytes, about: Metadata) -> Contents | str:
         if meaning is None:
             record = decoder.decode(offset)[0]
             odd = record if odd is None else odd
-            meaning = meanings[offset] = _meaning(record)
+            meaning = meanings[offset] = _meaning(record, confidence)
         for layer, value in zip(found, meaning, strict=True):
             if value:
                 told.add(layer)
@@ -149,10 +173,11 @@ def _read(data: bytes, about: Metadata) -> Contents | str:
     )
 
 
-def _meaning(record: object) -> _Meaning:
+def _meaning(record: object, confidence: str) -> _Meaning:
     if not isinstance(record, Mapping):
-        return _Meaning("", "")
-    return _Meaning(_place(record), _asn(record))
+        return _Meaning("", "", "")
+    number = _asn(record)
+    return _Meaning(_place(record), _network(record, number, confidence), number)
 
 
 def _place(record: Mapping[str, Any]) -> str:
@@ -175,12 +200,58 @@ def _place(record: Mapping[str, Any]) -> str:
 
 
 def _asn(record: Mapping[str, Any]) -> str:
-    traits = record.get("traits")
-    for keys in (record, traits if isinstance(traits, Mapping) else {}):
+    for keys in _flat(record):
         for key in ("autonomous_system_number", "asn"):
             number = asns.parse(str(keys.get(key, "")))
             if number is not None:
                 return str(number)
+    return ""
+
+
+def _network(record: Mapping[str, Any], number: str, confidence: str) -> str:
+    """Return the claims of a record: its flags, then what its AS number adds."""
+    claims: dict[str, str] = {}
+    for keys in _flat(record):
+        provider = _name(keys, "provider_name", "service")
+        for flag, category in _FLAGS.items():
+            if keys.get(flag) in (True, "true"):
+                named = provider if category in _NAMED else ""
+                said = filter(None, (category, confidence, named))
+                claims.setdefault(category, ":".join(said))
+    for claim in _of_asn(record, int(number)) if number else ():
+        claims.setdefault(claim.partition(":")[0], claim)
+    return SEPARATOR.join(claims.values())
+
+
+def _of_asn(record: Mapping[str, Any], number: int) -> Iterable[str]:
+    """Return what our table says of an AS number, or else what its organisation's name suggests."""
+    known = hosting.known().get(number)
+    if known is not None:
+        return known.split(SEPARATOR)
+    for keys in _flat(record):
+        name = _name(keys, "autonomous_system_organization", "as_name", "name")
+        suggested = classify(name)
+        if suggested is not None:
+            return (":".join((*suggested, name)),)
+    return ()
+
+
+def _flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the maps of a record that say something of its network."""
+    yield record
+    traits = record.get("traits")
+    if isinstance(traits, Mapping):
+        yield traits
+
+
+def _name(keys: Mapping[str, Any], *wanted: str) -> str:
+    """Return the first of these texts, fit for a claim; or empty."""
+    for key in wanted:
+        text = _text(keys.get(key))
+        if text:
+            return "".join(
+                each if each.isprintable() and each != SEPARATOR else " " for each in text
+            )
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from dataclasses import dataclass
 from functools import cache
@@ -358,3 +359,18 @@ def test_the_log_is_the_same_each_time_and_each_part_from_where_it_says(world: W
             told = TOLD[str(IPv4Address(int(one.address) & ~0xFF))]
             assert (one.asn, one.country) == told[:2]
             assert (one.asn == 16509) == part.startswith("clouds")
+
+
+def test_the_readme_tells_the_figures_of_the_report() -> None:
+    told = (DATA.parent / "README.md").read_text(encoding="utf-8")
+    countries, total = report()["places"]["countries"], report()["places"]["total"]
+    for code, name in (("HK", "Hong Kong"), ("SG", "Singapore"), ("VE", "Venezuela")):
+        figures = countries[code]["all"]
+        assert re.search(
+            rf"^\| {name} \| {figures['recall']:.1f} %.*\| {figures['false']:.1f} % \|$", told, re.M
+        )
+    for part in ("all", "ipv6", "hosting"):
+        assert f"{total[part]['recall']:.1f} %" in told
+    assert f"networks of {len(report()['hosting']['providers'])} hosting companies" in told
+    assert f"{len(report()['eyeballs']['networks'])} internet providers'" in told
+    assert report()["eyeballs"]["worst"] < 0.05  # what the README says

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import mmap
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import date
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
@@ -29,17 +28,15 @@ from georestrict._core import (
     relabel,
 )
 from georestrict.errors import DatabaseError, FormatError
-from georestrict.layers import LAYERS, Claims, Layer, origin_section, paint
+from georestrict.layers import LAYERS, Claims, Layer, paint
 from georestrict.location import Location, Locations, Status
 from georestrict.manifest import compile_mmdb
-from georestrict.networks import TELLING, Category, Confidence, parse_claims
-from georestrict.sources import Batch, mmdb
+from georestrict.networks import Category, Confidence, parse_claims
+from georestrict.record import DEFAULT_IMAGE, Record, read_meta
+from georestrict.sources import mmdb
 from georestrict.sources.networks import NetworkList
-from georestrict.sources.packed import PackedRanges
 from georestrict.special import LOOKED_THROUGH, is_private
 from georestrict.table import MAGIC, Image
-
-DEFAULT_IMAGE = Path(__file__).with_name("default.grdb")
 
 
 class Match(NamedTuple):
@@ -51,31 +48,7 @@ class Match(NamedTuple):
     last: IPv4Address | IPv6Address
     source: str  #: name of the source, or path of the list
     line: int  #: line or row in it, from 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceInfo:
-    """One source of an image: what it is, how old, and under which licence."""
-
-    name: str
-    title: str
-    layer: str
-    date: date
-    licence: str
-    attribution: str
-    rows: tuple[int, int]  #: IPv4, IPv6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
-    """What an image says of itself."""
-
-    path: str
-    built: datetime
-    sources: tuple[SourceInfo, ...]
-    runs: tuple[int, int]  #: distinct neighbouring ranges, IPv4 and IPv6
-    classes: int
-    size_bytes: int
+    date: date | None = None  #: of the source; None of a list
 
 
 class Database:
@@ -93,9 +66,10 @@ class Database:
 
     def __init__(self, image: Image) -> None:
         self._image = image
+        meta = read_meta(image)
+        self._record = Record(image, meta)
+        self.metadata = self._record.metadata
         try:
-            meta = json.loads(bytes(image.section("meta")))
-            self.metadata = _metadata(meta, image)
             self._locations = tuple(_location(*described) for described in meta["classes"])
             looked_through = [described[0] == "looked-through" for described in meta["classes"]]
             root4, root6 = meta["roots"]
@@ -118,11 +92,9 @@ class Database:
         self.subdivisions = frozenset(
             location.subdivision for location in self._locations if location.subdivision
         )
-        self._recorded_in = {layer: _recorded_in(layer, image) for layer in LAYERS}
-        self.has_asns = bool(self._recorded_in["asn"])  #: whether the data tells AS numbers
+        self.has_asns = bool(self._record.sections("asn"))  #: whether the data tells AS numbers
         codes = [location.country for location in self._locations]
         self.country = Answers(self.table, codes, None, self.looked_through).at
-        self._origins: dict[str, PackedRanges] = {}
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> Database:
@@ -170,7 +142,7 @@ class Database:
         """
         digest = hashlib.sha256(self._image.section("meta"))
         digest.update(self._image.section("cells"))
-        for section in self._recorded_in["asn"] if with_asns else ():
+        for section in self._record.sections("asn") if with_asns else ():
             digest.update(self._image.section(section))
         return digest.digest()
 
@@ -181,9 +153,7 @@ class Database:
         Raises:
             FormatError: if the record of them is damaged.
         """
-        return frozenset(
-            self._as_number(value) for origin in self._origins_of("asn") for value in origin.values
-        )
+        return frozenset(map(self._as_number, self._record.values("asn")))
 
     def asn_networks(self, numbers: Iterable[int]) -> dict[int, NetworkList]:
         """Return the ranges of some AS numbers, in one pass; one that is not known has none.
@@ -192,8 +162,7 @@ class Database:
             FormatError: if the record of AS numbers is damaged.
         """
         found = {number: NetworkList(Columns.empty(), Columns.empty()) for number in numbers}
-        batches = (batch for origin in self._origins_of("asn") for batch in origin.batches())
-        for version, columns, values in batches if found else ():
+        for _, (version, columns, values) in self._record.batches("asn") if found else ():
             wanted = [found.get(self._as_number(value)) for value in values]
             for at, value in enumerate(columns.value):
                 networks = wanted[value]
@@ -202,11 +171,10 @@ class Database:
                     into.append_row(columns, at, 1)
         return found
 
-    def _as_number(self, recorded: str) -> int:
-        """Return the AS number of a recorded value, which is a source and what it said."""
-        number = asns.parse(recorded.partition(" ")[2])
+    def _as_number(self, said: str) -> int:
+        number = asns.parse(said)
         if number is None:
-            raise FormatError(f"{self._image.name}: damaged: {recorded!r} is no AS number")
+            raise FormatError(f"{self._image.name}: damaged: {said!r} is no AS number")
         return number
 
     def lookup(self, address: str | IPv4Address | IPv6Address) -> Location:
@@ -274,15 +242,19 @@ class Database:
         if carried is not None:
             version, value = 4, carried
         kind = IPv4Address if version == 4 else IPv6Address
-        found = []
-        for layer in LAYERS:
-            for origin in self._origins_of(layer):
-                row = origin.find(version, value)
-                if row is not None:
-                    source, _, said = row.value.partition(" ")
-                    ends = kind(row.first), kind(row.last)
-                    found.append(Match(layer, said, *ends, source, row.line))
-        return tuple(found)
+        return tuple(
+            Match(
+                layer,
+                row.said,
+                kind(row.first),
+                kind(row.last),
+                row.source,
+                row.line,
+                self._record.dates.get(row.source),
+            )
+            for layer in LAYERS
+            for row in self._record.find(layer, version, value)
+        )
 
     def verify(self) -> None:
         """Derive the table anew from the recorded ranges and compare it with the stored one.
@@ -294,11 +266,11 @@ class Database:
         """
         self.asn_networks(self.asns)
         try:
-            claims = Claims(self._recorded("network"))
+            claims = Claims(self._record.batches("network"))
         except ValueError as error:
             raise FormatError(f"{self._image.name}: damaged record: {error}") from error
-        painting = paint(Layer(self._recorded("country")), claims)
-        described = json.loads(bytes(self._image.section("meta")))["classes"]
+        painting = paint(Layer(self._record.batches("country")), claims)
+        described = read_meta(self._image)["classes"]
         known = {tuple(meaning): number for number, meaning in enumerate(described)}
         try:
             labels = [known[meaning] for meaning in painting.classes]
@@ -313,20 +285,6 @@ class Database:
                 )
         if grow(*derived)[0].tobytes() != bytes(self._image.section("cells")):
             raise FormatError(f"{self._image.name}: the cells are not those that the ranges give")
-
-    def _recorded(self, layer: str) -> Iterator[tuple[str, Batch]]:
-        """The recorded ranges of a layer, each with what its source said."""
-        for origin in self._origins_of(layer):
-            for batch in origin.batches():
-                yield "", batch._replace(values=[value.partition(" ")[2] for value in batch.values])
-
-    def _origins_of(self, layer: str) -> Iterator[PackedRanges]:
-        for name in self._recorded_in[layer]:
-            origin = self._origins.get(name)
-            if origin is None:
-                origin = PackedRanges(self._image.section(name), f"{self._image.name}:{name}")
-                self._origins[name] = origin
-            yield origin
 
     def __repr__(self) -> str:
         newest = max(source.date for source in self.metadata.sources)
@@ -349,17 +307,6 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _recorded_in(layer: str, image: Image) -> list[str]:
-    """Return the sections that record a layer: for ``network`` one for each category that there is.
-
-    Images from before a network could have several claims have one section for all of them.
-    """
-    if layer == "country":
-        return [origin_section(layer)]
-    names = (layer, *TELLING) if layer == "network" else (layer,)
-    return [section for section in map(origin_section, names) if section in image]
-
-
 def _location(status: str, place: str, network: str) -> Location:
     """Read a class from an image's metadata."""
     subdivision = subdivisions.normalise(place)
@@ -378,28 +325,3 @@ def _location(status: str, place: str, network: str) -> Location:
 @cache  # one for each set of claims that there is, whoever the providers are
 def _categories(said: tuple[tuple[Category, Confidence], ...]) -> Mapping[Category, Confidence]:
     return MappingProxyType(dict(said))
-
-
-def _metadata(meta: dict[str, Any], image: Image) -> Metadata:
-    sources = tuple(
-        SourceInfo(
-            name=str(source["name"]),
-            title=str(source["title"]),
-            layer=str(source["layer"]),
-            date=date.fromisoformat(source["date"]),
-            licence=str(source["licence"]),
-            attribution=str(source["attribution"]),
-            rows=(int(source["rows"][0]), int(source["rows"][1])),
-        )
-        for source in meta["sources"]
-    )
-    if not sources:
-        raise ValueError("it names no source")
-    return Metadata(
-        path=image.name,
-        built=datetime.fromisoformat(meta["built"]),
-        sources=sources,
-        runs=(int(meta["runs"][0]), int(meta["runs"][1])),
-        classes=len(meta["classes"]),
-        size_bytes=image.size,
-    )

@@ -13,13 +13,13 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import accumulate, compress
 from typing import NamedTuple
 
 from georestrict import countries, special, subdivisions
 from georestrict._core import Columns, Runs, merge, relabel, resolve, spans
 from georestrict.networks import SEPARATOR, TELLING, Category, Claim, Confidence, told
-from georestrict.sources import Batch, packed
+from georestrict.record import section_of
+from georestrict.sources import Batch, packed, renamed
 
 LAYERS = ("country", "network", "asn")
 _VERSIONS = (4, 6)
@@ -171,12 +171,7 @@ class Layers(NamedTuple):
         layers = {"country": self.country, **self.network.categories}
         if self.asn is not None:
             layers["asn"] = self.asn
-        return {origin_section(name): layer.origin() for name, layer in layers.items()}
-
-
-def origin_section(name: str) -> str:
-    """Return the name of the section that records a layer, or a category's part of one."""
-    return f"origin.{name}"
+        return {section_of(name): layer.origin() for name, layer in layers.items()}
 
 
 def paint(country: Layer, network: Claims) -> Painting:
@@ -203,16 +198,8 @@ def _by_category(batch: Batch) -> Iterator[tuple[Category, Batch]]:
         for value in batch.values
     ]
     for category in TELLING:
-        values = [said[category] for said in claims if category in said]
-        if len(values) == len(claims):
-            yield category, batch._replace(values=values)
-        elif values:
-            chosen = [category in said for said in claims]
-            numbers = [*accumulate(chosen, initial=0)]
-            taken = bytes(map(chosen.__getitem__, batch.columns.value))
-            columns = Columns(*(array(c.typecode, compress(c, taken)) for c in batch.columns))
-            numbered = array("I", map(numbers.__getitem__, columns.value))
-            yield category, Batch(batch.version, columns._replace(value=numbered), values)
+        if any(category in said for said in claims):
+            yield category, renamed(batch, [said.get(category) for said in claims])
 
 
 def _class(country: str, network: str, hiding: str) -> tuple[str, str, str]:

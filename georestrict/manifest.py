@@ -6,6 +6,9 @@ Within a layer the source of the higher ``precedence`` wins; of equal ones the n
 equally narrow ones the later, and a source further down comes later. The layer ``network`` keeps a
 claim of each category, and among claims of one the higher confidence comes before the narrower
 range.
+
+A source of the format ``image`` takes a layer out of a compiled image, with all that its sources
+say there; ``path = "default"`` is the data of the package.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -22,11 +25,12 @@ from typing import Any
 
 from georestrict import asns, countries, subdivisions
 from georestrict._core import grow
-from georestrict.errors import ConfigurationError
+from georestrict.errors import ConfigurationError, FormatError
 from georestrict.layers import LAYERS, Layers, paint
 from georestrict.networks import Confidence, parse_claims
+from georestrict.record import DEFAULT_IMAGE, Record, read_meta
+from georestrict.sources import FORMATS as FILE_FORMATS
 from georestrict.sources import (
-    FORMATS,
     Batch,
     check_selection,
     mmdb,
@@ -43,7 +47,12 @@ _KEYS = (
     *_TEXT_KEYS, "date", "sha256", "value", "select", "confidence", "precedence", "upstream",
     "selection",
 )  # fmt: skip
-_MOST_PRECEDENCE = 1000
+_IMAGE_KEYS = ("name", "layer", "format", "path", "sha256", "precedence")
+_DEFAULT = "default"
+_MOST_PRECEDENCE = 1000  # more than anybody has sources; a rank must fit in 32 bits
+
+#: The formats that a manifest may name.
+FORMATS = (*FILE_FORMATS, "image")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +75,41 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """A layer of a compiled image, which knows the sources that it was made of."""
+
+    name: str
+    layer: str
+    path: str
+    sha256: str | None = None
+    precedence: int = 0
+
+    def sources(self, record: Record) -> Iterator[Source]:
+        """Yield the image's own sources of the layer, each with its name behind this one's."""
+        for told in record.metadata.sources:
+            if told.layer == self.layer:
+                yield Source(
+                    name=self.within(told.name),
+                    title=told.title,
+                    layer=self.layer,
+                    format="image",
+                    path=self.path,
+                    date=told.date,
+                    licence=told.licence,
+                    attribution=told.attribution,
+                    precedence=self.precedence,
+                )
+
+    def within(self, name: str) -> str:
+        """Return what a source of the image is called in a new one."""
+        return f"{self.name}/{name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The sources of an image, in their order: of equal precedence and width the last wins."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[Source | ImageSource, ...]
     folder: Path
 
     @classmethod
@@ -99,31 +139,69 @@ class Manifest:
             ConfigurationError: if a file is missing or its checksum is not the stated one.
             FormatError: if a file is not of its format.
         """
-        said = {layer: self._batches(layer) for layer in {each.layer for each in self.sources}}
-        layers = Layers.of(said, {source.name: source.precedence for source in self.sources})
-        return encode(layers, self.sources, built or datetime.now(UTC))
-
-    def _batches(self, layer: str) -> Iterator[tuple[str, Batch]]:
+        records = {
+            source.name: self._record(source)
+            for source in self.sources
+            if isinstance(source, ImageSource)
+        }
+        told: list[Source] = []
         for source in self.sources:
-            if source.layer == layer:
-                path = self.folder / source.path
-                self._check(source, path)
-                for batch in read_batches(
-                    source.format, path, layer, source.select, source.confidence
-                ):
-                    values = [value or source.value or "" for value in batch.values]
-                    for value in values:
-                        _check_value(value, layer, f"source {source.name!r}: {path}")
-                    yield source.name, batch._replace(values=values)
+            if isinstance(source, Source):
+                told.append(source)
+            else:
+                told += source.sources(records[source.name])
+        said = {
+            layer: self._batches(layer, records) for layer in {each.layer for each in self.sources}
+        }
+        layers = Layers.of(said, {source.name: source.precedence for source in told})
+        return encode(layers, told, built or datetime.now(UTC))
 
-    def _check(self, source: Source, path: Path) -> None:
-        found = hashlib.sha256(read_bytes(path, f"source {source.name!r}")).hexdigest()
+    def _batches(self, layer: str, records: Mapping[str, Record]) -> Iterator[tuple[str, Batch]]:
+        for source in self.sources:
+            if source.layer != layer:
+                continue
+            place = f"source {source.name!r}: {source.path}"
+            if isinstance(source, ImageSource):
+                for name, batch in records[source.name].batches(layer):
+                    yield source.within(name), _checked(batch, layer, place)
+                continue
+            path = self.folder / source.path
+            self._read(source, path)
+            for batch in read_batches(source.format, path, layer, source.select, source.confidence):
+                values = [value or source.value or "" for value in batch.values]
+                checked = _checked(
+                    batch._replace(values=values), layer, f"source {source.name!r}: {path}"
+                )
+                yield source.name, checked
+
+    def _record(self, source: ImageSource) -> Record:
+        """Open the image of a source.
+
+        Raises:
+            DatabaseError: if it is no image, is damaged, or says nothing of the layer.
+        """
+        path = DEFAULT_IMAGE if source.path == _DEFAULT else self.folder / source.path
+        opened = image.Image(memoryview(self._read(source, path)), str(path))
+        record = Record(opened, read_meta(opened))
+        layers = dict.fromkeys(told.layer for told in record.metadata.sources)
+        if source.layer not in layers:
+            raise FormatError(
+                f"source {source.name!r}: {path}: says nothing for the layer {source.layer!r}, "
+                f"only for {[*layers]}"
+            )
+        return record
+
+    def _read(self, source: Source | ImageSource, path: Path) -> bytes:
+        """Return the bytes of a source's file, which must have the stated checksum."""
+        data = read_bytes(path, f"source {source.name!r}")
+        found = hashlib.sha256(data).hexdigest()
         if source.sha256 is not None and found != source.sha256:
             raise ConfigurationError(
                 f"source {source.name!r}: {path} has SHA-256 {found}, "
                 f"the manifest says {source.sha256}; "
                 "restore the file, or state the new sum if the change is meant"
             )
+        return data
 
 
 def compile_mmdb(data: bytes, name: str) -> bytes:
@@ -177,7 +255,7 @@ def encode(layers: Layers, sources: Sequence[Source], built: datetime) -> bytes:
     return image.encode(sections | layers.origins())
 
 
-def _source(entry: Any, place: str) -> Source:
+def _source(entry: Any, place: str) -> Source | ImageSource:
     if not isinstance(entry, dict):
         raise ConfigurationError(f"{place}: must be a table")
     for key in entry:
@@ -185,7 +263,10 @@ def _source(entry: Any, place: str) -> Source:
             close = get_close_matches(str(key), _KEYS, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
             raise ConfigurationError(f"{place}: unknown key {key!r}: {hint}")
+    of_image = entry.get("format") == "image"
     for key in _TEXT_KEYS:
+        if of_image and key not in _IMAGE_KEYS:
+            continue
         if key not in entry:
             raise ConfigurationError(f"{place}: {key!r} is missing; add it")
         if not isinstance(entry[key], str) or not entry[key]:
@@ -204,8 +285,22 @@ def _source(entry: Any, place: str) -> Source:
         raise ConfigurationError(
             f"{place}: format {entry['format']!r}: write one of {', '.join(FORMATS)}"
         )
-    if " " in entry["name"]:
-        raise ConfigurationError(f"{place}: the name must not contain a space")
+    if " " in entry["name"] or "/" in entry["name"]:
+        raise ConfigurationError(f"{place}: the name must not contain a space or a slash")
+    precedence = _precedence(entry.get("precedence", 0), place)
+    if of_image:
+        for key in entry:
+            if key not in _IMAGE_KEYS:
+                raise ConfigurationError(
+                    f"{place}: {key!r}: an image tells that of its sources; leave it out"
+                )
+        return ImageSource(
+            name=entry["name"],
+            layer=entry["layer"],
+            path=entry["path"],
+            sha256=checksum,
+            precedence=precedence,
+        )
     dated = entry.get("date")
     if not isinstance(dated, date) or isinstance(dated, datetime):
         raise ConfigurationError(f"{place}: 'date' must be a date, such as 2026-06-25")
@@ -231,7 +326,7 @@ def _source(entry: Any, place: str) -> Source:
         value=value,
         select=select,
         confidence=_confidence(entry, place),
-        precedence=_precedence(entry.get("precedence", 0), place),
+        precedence=precedence,
     )
 
 
@@ -258,6 +353,12 @@ def _precedence(written: Any, place: str) -> int:
             f"-{_MOST_PRECEDENCE} to {_MOST_PRECEDENCE}; 0 if it is left out"
         )
     return written
+
+
+def _checked(batch: Batch, layer: str, place: str) -> Batch:
+    for value in batch.values:
+        _check_value(value, layer, place)
+    return batch
 
 
 def _check_selection(written: Any, form: str, place: str) -> None:

@@ -551,13 +551,16 @@ MIB = 1 << 20
 
 
 def test_the_default_data_is_shared_between_processes() -> None:
-    """A second process has none of the file's pages for itself, and keeps no more than 1 MiB."""
+    """A second process has none of the file's pages for itself, and keeps no more than 4 MiB.
+
+    That is an object for each of the data's 7,000 classes, and what reading them leaves behind.
+    """
     with Worker(mapped="default.grdb") as first, Worker(mapped="default.grdb") as second:
         for worker in (first, second):
             worker.go()
             _, grown, mapped = worker.read_until("private")[-1].split()
         assert int(mapped) < 64 * 1024
-        assert BACKEND == "python" or int(grown) < MIB, grown
+        assert BACKEND == "python" or int(grown) < 4 * MIB, grown
 
 
 def test_forked_workers_share_the_default_data(database: Database) -> None:
@@ -607,7 +610,7 @@ def test_painted_lists_are_shared_between_processes(tmp_path: Path, folder: Path
             assert not any("built for" in line for line in said)
         _, grown, mapped = said[-1].split()
         assert int(mapped) < 64 * 1024
-        assert not compiled or int(grown) < MIB, grown
+        assert not compiled or int(grown) < 4 * MIB, grown
 
 
 def test_an_image_whose_sums_are_forged_is_still_checked(

@@ -22,6 +22,7 @@ from georestrict import (
     Confidence,
     ConfigurationError,
     Database,
+    DatabaseError,
     Engine,
     FormatError,
 )
@@ -143,7 +144,7 @@ CLAIMS = st.builds(
 
 @pytest.mark.parametrize("version", [4, 6])
 @given(data=st.data())
-@settings(max_examples=60 if BACKEND == "compiled" else 12, deadline=None)
+@settings(max_examples=60 if BACKEND == "compiled" else 4, deadline=None)
 def test_whatever_sources_claim_the_plain_scan_tells_the_same(
     version: int, data: st.DataObject
 ) -> None:
@@ -392,3 +393,117 @@ def test_a_record_that_is_no_claim_is_a_format_error() -> None:
     sections["origin.tor"] = sections["origin.tor"].replace(b"tor:high", b"tor:hig!")
     with pytest.raises(FormatError, match="damaged: damaged record: write 'category:confidence"):
         Database(Image(memoryview(encode_image(sections)), "damaged")).verify()
+
+
+# A layer of an image as a source
+
+
+def taken(name: str, layer: str, path: str, *more: str) -> str:
+    lines = (
+        f'name = "{name}"',
+        f'layer = "{layer}"',
+        'format = "image"',
+        f'path = "{path}"',
+        *more,
+    )
+    return "\n".join(("[[source]]", *lines, ""))
+
+
+def test_an_image_of_an_image_answers_the_same_and_names_the_same_rows(tmp_path: Path) -> None:
+    first = compiled(tmp_path, EGRESS, USERS, GEO, CLOUD)
+    (tmp_path / "image.grdb").rename(tmp_path / "first.grdb")
+    second = compiled(
+        tmp_path,
+        taken("places", "country", "first.grdb"),
+        taken("claims", "network", "first.grdb"),
+    )
+    assert {*second.classes} == {*first.classes}
+    for address in (
+        "104.28.28.1",
+        "104.28.29.7",
+        "104.28.30.200",
+        "104.28.31.1",
+        "104.16.0.1",
+        "9.9.9.9",
+    ):
+        assert second.lookup(address) == first.lookup(address)
+        assert [
+            match._replace(source=match.source.partition("/")[2])
+            for match in second.matches(address)
+        ] == [*first.matches(address)]
+    told = {(source.name, source.title, source.date) for source in second.metadata.sources}
+    assert told == {
+        ("places/users", "users", date(2026, 11, 20)),
+        ("places/geo", "geo", date(2026, 11, 20)),
+        ("claims/egress", "egress", date(2026, 11, 20)),
+        ("claims/cloud", "cloud", date(2026, 11, 20)),
+    }
+
+
+def test_an_image_from_when_a_network_had_one_claim_is_a_source_like_any(tmp_path: Path) -> None:
+    (tmp_path / "old.grdb").write_bytes(ONE_CLAIM)
+    (tmp_path / "own.txt").write_text("81.2.69.64/27\n2606:54c0::/32\n")
+    database = compiled(
+        tmp_path,
+        taken("old", "network", "old.grdb"),
+        source("own", "network", "own.txt", 'value = "vpn:medium:Mine"'),
+    )
+    assert database.lookup("81.2.69.70").categories == {"tor": "high", "vpn": "medium"}
+    assert database.lookup("81.2.69.100").categories == {"tor": "high"}
+    assert database.lookup("2606:54c0:7::1").categories == {"relay": "high"}
+    assert database.lookup("2606:54c0:8::1").categories == {"vpn": "medium"}
+    tor, vpn = database.matches("81.2.69.70")
+    assert (tor.source, tor.line, tor.date) == ("old/exits", 1, date(2026, 10, 6))
+    assert (vpn.source, vpn.line, vpn.date) == ("own", 1, date(2026, 11, 20))
+
+
+@pytest.mark.parametrize(("precedence", "country"), [(0, "US"), (1, "FR")])
+def test_a_source_of_its_own_beats_an_image_by_precedence(
+    tmp_path: Path, precedence: int, country: str
+) -> None:
+    compiled(tmp_path, GEO)
+    (tmp_path / "image.grdb").rename(tmp_path / "geo.grdb")
+    (tmp_path / "wide.txt").write_text("104.0.0.0/8\n")
+    wide = source("wide", "country", "wide.txt", 'value = "FR"', f"precedence = {precedence}")
+    database = compiled(tmp_path, wide, taken("geo", "country", "geo.grdb"))
+    assert database.country("104.28.28.1") == country
+    assert database.country("104.200.0.1") == "FR"
+
+
+def test_as_numbers_of_an_image_are_a_source_too(tmp_path: Path) -> None:
+    (tmp_path / "as.txt").write_text("104.28.0.0/16\n")
+    compiled(tmp_path, GEO, source("as", "asn", "as.txt", 'value = "13335"'))
+    (tmp_path / "image.grdb").rename(tmp_path / "first.grdb")
+    database = compiled(tmp_path, GEO, taken("numbers", "asn", "first.grdb"))
+    assert database.asns == {13335}
+    assert [match.source for match in database.matches("104.28.0.1")] == ["geo", "numbers/as"]
+
+
+def test_the_data_of_the_package_is_a_source_beside_an_own_one(tmp_path: Path) -> None:
+    database = compiled(tmp_path, taken("ours", "network", "default"), EGRESS)
+    default = Database.open()
+    for address in ("52.95.110.1", "2.26.97.42", "9.9.9.9"):
+        assert database.lookup(address).categories == default.lookup(address).categories
+    assert database.metadata.sources[0].licence == default.metadata.sources[1].licence
+    assert database.lookup("104.28.28.1").categories == {"relay": "high"}
+
+
+@pytest.mark.parametrize(
+    ("written", "error", "says"),
+    [
+        (taken("x", "country", "geo.csv"), DatabaseError, "not a georestrict image"),
+        (taken("x", "country", "none.grdb"), ConfigurationError, "source 'x'.*none.grdb"),
+        (taken("x", "asn", "default"), DatabaseError, r"says nothing for the layer 'asn', only for"),
+        (taken("x", "country", "default", 'value = "GB"'), ConfigurationError, "'value': an image tells that"),
+        (taken("x", "country", "default", 'licence = "-"'), ConfigurationError, "'licence': an image tells that"),
+        (taken("x", "country", "default", 'sha256 = "' + "0" * 64 + '"'), ConfigurationError, "the manifest says 000"),
+        ('[[source]]\nname = "x"\nformat = "image"\npath = "default"', ConfigurationError, "'layer' is missing"),
+        (taken("x/y", "country", "default"), ConfigurationError, "must not contain a space or a slash"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "\n" not in value else "",
+)  # fmt: skip
+def test_what_cannot_be_taken_out_of_an_image_is_told(
+    tmp_path: Path, written: str, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        compiled(tmp_path, written)

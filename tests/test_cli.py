@@ -172,10 +172,10 @@ def test_lookup_prints_country_categories_and_the_matched_range_with_its_source(
             "2002:af10:c701::1",
         )
     )
-    assert rows["175.16.199.1"] == ["CN", "known", "-", "175.16.199.0-175.16.199.255 (geo:4)"]
+    assert rows["175.16.199.1"] == ["CN", "known", "-", "CN 175.16.199.0-175.16.199.255 (geo:4)"]
     assert rows["81.2.69.142"] == [
         "GB", "known", "hosting:high (Example Cloud)",
-        "81.2.69.0-81.2.69.255 (geo:3); 81.2.69.128-81.2.69.255 (hosts:2)",
+        "GB 81.2.69.0-81.2.69.255 (geo:3); hosting:high:Example Cloud 81.2.69.128-81.2.69.255 (hosts:2)",
     ]  # fmt: skip
     assert rows["81.2.69.7"][-1].endswith("81.2.69.7 (hosts:3)")
     assert rows["2001:218::1"][:2] == ["JP", "known"]
@@ -430,7 +430,11 @@ def test_compile_tells_how_large_the_image_is(sources: Path, tmp_path: Path) -> 
     result = run("compile", sources / "sources.toml", "-o", tmp_path / "new.grdb")
     assert result.exit_code == 0
     size = (tmp_path / "new.grdb").stat().st_size
-    assert result.stdout == f"{tmp_path / 'new.grdb'}: {size:,} bytes\n"
+    assert result.stdout.splitlines() == [
+        f"{tmp_path / 'new.grdb'}: {size:,} bytes, 8 classes",
+        "  geo: country, 2026-01-02: 4 IPv4 and 1 IPv6 rows",
+        "  hosts: network, 2026-01-03: 2 IPv4 and 1 IPv6 rows",
+    ]
 
 
 BAD_MANIFESTS = {

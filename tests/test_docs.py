@@ -36,13 +36,13 @@ from georestrict import (
 )
 from georestrict.address import AddressReason
 from georestrict.asgi import GeoRestrictMiddleware
-from georestrict.manifest import Manifest
+from georestrict.manifest import FORMATS, Manifest
 from georestrict.policy import Action, Fallback, reader
 from georestrict.policy.cases import CASE_KEYS
 from georestrict.policy.responses import FORM_KEYS, TEXT_KEYS, ResponseType
 from georestrict.policy.words import WHERE
 from georestrict.response import blocked
-from georestrict.sources import FORMATS, feeds
+from georestrict.sources import feeds
 from georestrict.testing import tiny_database
 
 ROOT = Path(__file__).parent.parent

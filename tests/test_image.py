@@ -201,6 +201,12 @@ def test_a_missing_section_is_named() -> None:
         opened(data)
 
 
+def test_a_sections_name_is_never_cut() -> None:
+    assert image.encode({"a" * 16: b""})
+    with pytest.raises(ValueError, match="at most 16 bytes"):
+        image.encode({"a" * 17: b""})
+
+
 def test_verify_finds_a_table_that_its_sources_do_not_give(small: bytes) -> None:
     other = tiny_database({"175.16.199.0/24": "CN", "81.2.69.0/25": "GB", "2001:218::/32": "JP"})
     wanted = tiny_database({"175.16.199.0/24": "CN", "81.2.69.0/24": "GB", "2001:218::/32": "JP"})

@@ -28,15 +28,16 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"errors", "_core", "subdivisions", "asns", "networks"},
     "table": {"errors"},
     "cache": {"version", "errors", "table"},
-    "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources"},
+    "record": {"errors", "networks", "sources", "table"},
+    "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources", "record"},
     "manifest": {
-        "errors", "_core", "countries", "subdivisions", "asns", "networks", "sources", "layers",
-        "table", "tomlfile",
+        "errors", "_core", "countries", "subdivisions", "asns", "networks", "sources", "record",
+        "layers", "table", "tomlfile",
     },
     "location": {"networks"},
     "database": {
         "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
-        "layers", "manifest", "location", "table",
+        "record", "layers", "manifest", "location", "table",
     },
     "paths": set(),
     "policy": {
@@ -93,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "response",
     },
     "cli": {
-        "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "manifest",
+        "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "location", "database", "diagnose", "guard", "paths", "policy", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial",
     },

@@ -8,7 +8,8 @@ import click
 
 from georestrict.errors import ConfigurationError
 from georestrict.manifest import Manifest
-from georestrict.table import publish
+from georestrict.record import Record, read_meta
+from georestrict.table import Image, publish
 
 
 @click.command("compile")
@@ -26,4 +27,11 @@ def compile_image(manifest: Path, output: Path) -> None:
         publish(output, data)
     except OSError as error:
         raise ConfigurationError(f"{output}: cannot be written: {error.strerror}") from error
-    click.echo(f"{output}: {len(data):,} bytes")
+    compiled = Image(memoryview(data), str(output))
+    about = Record(compiled, read_meta(compiled)).metadata
+    click.echo(f"{output}: {len(data):,} bytes, {about.classes:,} classes")
+    for source in about.sources:
+        ipv4, ipv6 = source.rows
+        click.echo(
+            f"  {source.name}: {source.layer}, {source.date}: {ipv4:,} IPv4 and {ipv6:,} IPv6 rows"
+        )

@@ -50,7 +50,7 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
                             "last": str(match.last),
                             "source": match.source,
                             "line": match.line,
-                            "date": _dates(db)[match.source],
+                            "date": match.date and match.date.isoformat(),
                         }
                         for match in matches
                     ],
@@ -71,7 +71,7 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
                     location.subdivision or location.country or "-",
                     status,
                     categories or "-",
-                    "; ".join(told(match) for match in matches) or "-",
+                    "; ".join(f"{match.value} {told(match)}" for match in matches) or "-",
                 )
             )
     if not as_json:
@@ -81,7 +81,3 @@ def lookup(address: tuple[str, ...], database: str | None, as_json: bool) -> Non
         for source in db.metadata.sources:
             click.echo(f"{source.name}: {source.title}, {source.date}, {source.licence}")
     end(invalid, total)
-
-
-def _dates(db: Database) -> dict[str, str]:
-    return {source.name: source.date.isoformat() for source in db.metadata.sources}

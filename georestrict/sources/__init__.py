@@ -13,7 +13,7 @@ from georestrict.networks import Confidence
 from georestrict.sources import feeds, mmdb, networks, packed, tor_geoip
 from georestrict.sources.entry import ALL, Selection
 from georestrict.sources.feeds import detect, parse_list
-from georestrict.sources.row import Batch, Row, gathered
+from georestrict.sources.row import Batch, Row, gathered, renamed
 
 #: Readers of files whose rows are for any layer.
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -73,5 +73,6 @@ __all__ = [
     "needs_value",
     "parse_list",
     "read_batches",
+    "renamed",
     "tells",
 ]

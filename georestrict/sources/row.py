@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, compress
 from typing import NamedTuple
 
 from georestrict._core import Columns
@@ -24,6 +26,19 @@ class Batch(NamedTuple):
     version: int
     columns: Columns
     values: list[str]
+
+
+def renamed(batch: Batch, values: Sequence[str | None]) -> Batch:
+    """Return rows with other values, without those whose value becomes None."""
+    kept = [value for value in values if value is not None]
+    if len(kept) == len(values):
+        return batch._replace(values=kept)
+    chosen = [value is not None for value in values]
+    numbers = [*accumulate(chosen, initial=0)]
+    taken = bytes(map(chosen.__getitem__, batch.columns.value))
+    columns = Columns(*(array(c.typecode, compress(c, taken)) for c in batch.columns))
+    numbered = array("I", map(numbers.__getitem__, columns.value))
+    return Batch(batch.version, columns._replace(value=numbered), kept)
 
 
 class Gathering:

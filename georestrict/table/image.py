@@ -34,6 +34,7 @@ MAGIC = b"GRDB\r\n\x1a\n"
 FORMAT_VERSION = 1
 _HEADER = struct.Struct("<8sHBBIQII")
 _SECTION = struct.Struct("<16sQQ")
+_LONGEST_NAME = 16
 _ALIGNMENT = 64
 _MOST_SECTIONS = 64
 _BYTE_ORDERS = {"little": 1, "big": 2}
@@ -110,11 +111,17 @@ class Image:
 
 
 def encode(sections: Mapping[str, bytes | memoryview]) -> bytes:
-    """Return the bytes of an image with these sections."""
+    """Return the bytes of an image with these sections.
+
+    Raises:
+        ValueError: if a section's name has more than 16 bytes.
+    """
     body = _aligned(_HEADER.size + len(sections) * _SECTION.size)
     offset, body_sum, table = body, 0, bytearray()
     parts: list[bytes | memoryview] = []
     for name, data in sections.items():
+        if len(name.encode("ascii")) > _LONGEST_NAME:
+            raise ValueError(f"section {name!r}: a name has at most {_LONGEST_NAME} bytes")
         table += _SECTION.pack(name.encode("ascii"), offset, len(data))
         for part in (data, bytes(_aligned(len(data)) - len(data))):
             parts.append(part)

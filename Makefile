@@ -6,7 +6,7 @@ endif
 VENV ?= .venv
 BIN := $(VENV)/bin
 # What the compiled core and the default image are made from.
-SOURCES := pyproject.toml setup.py $(wildcard data/* georestrict/_core/*.[ph]* georestrict/networks/*.py \
+SOURCES := pyproject.toml setup.py $(wildcard data/*.toml data/*.ranges data/*.csv georestrict/_core/*.[ph]* georestrict/networks/*.py \
            georestrict/sources/*.py georestrict/table/*.py) \
            $(addprefix georestrict/,countries.py layers.py manifest.py record.py special.py)
 # One stamp for each interpreter and compiler: `CC=false make ...` builds again, without the core.
@@ -14,7 +14,7 @@ VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version(
 STAMP := $(VENV)/installed-$(VERSION)-$(subst /,_,$(firstword $(CC)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-slow test-all coverage bench check lint type format docs data wheel clean
+.PHONY: demo test test-slow test-all coverage bench check lint type format docs data data-report wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -55,7 +55,11 @@ format: $(STAMP)
 
 # Fetches the upstream packages and compares; ACCEPT=1 takes new data over.
 data: $(STAMP)
-	$(BIN)/python data/recipe.py $(if $(ACCEPT),--accept)
+	$(BIN)/python -m data.recipe $(if $(ACCEPT),--accept)
+
+# Measures the default data against references that are fetched and not kept; about three minutes.
+data-report: $(STAMP)
+	$(BIN)/python -m data.report
 
 wheel: $(STAMP)
 	$(BIN)/python tests/wheel.py

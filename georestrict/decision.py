@@ -38,6 +38,10 @@ class Code(StrEnum):
     NO_LOCATION = "location_unavailable"
 
 
+# Asked several times a request; CPython 3.11 takes 80 ns to find a member of an enumeration.
+_ALLOW = Action.ALLOW
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What happens to a request, and why. Made beforehand and shared, so it carries no address.
@@ -71,4 +75,4 @@ class Decision:
     @property
     def plain_allow(self) -> bool:
         """Whether there is nothing to tell about it."""
-        return self.decided is Action.ALLOW and not self.counted
+        return (self.would or self.action) is _ALLOW and not self.counted

@@ -177,7 +177,7 @@ class Engine:
             host or None,
             None if attributes is None else lambda: attributes,
             None if at is None else at.timestamp(),
-            identity=None if account is None else Identity(lambda: account),
+            identity=None if account is None else Identity(lambda _: account),
         )
         return self.snapshot.judge(address, request)[1]
 

@@ -189,10 +189,10 @@ class Guard:
         strategy, of ``attributes``, of ``identify`` or of the server blocks the request, and says
         so in the log.
         """
-        client, request = FAILED, Request(path="")  # until it is read
+        client: ClientAddress = FAILED
+        request: Request | None = None
         if identity is None and self.identify is not None:
-            identity = Identity(partial(self.identify, where))
-        request.identity = identity
+            identity = Identity(self.identify, where)
         snapshot = (engine or self.engine).snapshot
         if snapshot.asks_accounts and identity is None:
             self.observer.once("identify", _unidentified(snapshot.policy))
@@ -215,6 +215,8 @@ class Guard:
         except Exception:
             logger.exception("deciding failed; the request is refused")
             tally, decision = snapshot.failed()
+            if request is None:  # it could not be read
+                request = Request(path="", identity=identity)
         tally.add()
         if client.address is None:
             self.observer.unresolved(client)

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from itertools import islice
+from typing import Any
 
 from georestrict.policy import Credential
 from georestrict.policy.accounts import AccountWord, History
@@ -18,12 +19,16 @@ MOST_HOSTS = 8
 
 
 class Identity:
-    """Who sends a request: the account that the app names, asked for when it matters, and once."""
+    """Who sends a request: the account that the app names, asked for when it matters, and once.
 
-    __slots__ = ("_account", "_ask")
+    ``ask`` gets ``where``, the scope or environ.
+    """
 
-    def __init__(self, ask: Callable[[], str | None]) -> None:
-        self._ask: Callable[[], str | None] | None = ask
+    __slots__ = ("_account", "_ask", "_where")
+
+    def __init__(self, ask: Callable[[Any], str | None], where: Any = None) -> None:
+        self._ask: Callable[[Any], str | None] | None = ask
+        self._where = where
         self._account: str | None = None
 
     @property
@@ -33,9 +38,10 @@ class Identity:
         Raises:
             TypeError: the first time, if what the app returns is no text.
         """
-        ask, self._ask = self._ask, None  # it is not asked again if it fails
+        ask = self._ask
         if ask is not None:
-            told = ask()
+            self._ask = None  # it is not asked again if it fails
+            told = ask(self._where)
             if told is not None and not isinstance(told, str):
                 kind = type(told).__name__  # the value may be somebody's name
                 raise TypeError(f"identify returned a value of {kind}, must be text or None")
@@ -132,12 +138,8 @@ class Request:
 
     def has_been(self, word: AccountWord, now: float) -> bool:
         """Return whether what a word says of an account's past is so of this one's."""
-        account = self.account
-        return (
-            account is not None
-            and self.history is not None
-            and word.holds(self.history, account, now)
-        )
+        history, account = self.history, self.account
+        return history is not None and account is not None and word.holds(history, account, now)
 
     def shows(self, credential: Credential, now: float) -> bool:
         """Return whether the request shows a credential that holds at a time.

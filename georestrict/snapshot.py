@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar, cast
@@ -61,13 +61,10 @@ class Snapshot:
         self._lists = Lists(policy, database, clock)
         self._table = self._lists.table
         # Which rules match a class: those that match its class of the database, and its lists.
-        self._by_base = [self._rules.matching_location(location) for location in database.classes]
+        self._by_base = _for_each(database.classes, self._rules.matching_location)
         self.asks_accounts = self._rules.asks_accounts
         # What a class of the database shows of an account; nothing where no rule asks.
-        self._sightings = [
-            self._rules.sighting(location) if self.asks_accounts else None
-            for location in database.classes
-        ]
+        self._sightings = _for_each(database.classes, self._rules.sighting)
         by_set = [*self._rules.matching_each(self._lists.sets)]
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
@@ -147,7 +144,7 @@ class Snapshot:
         where = self._where(address)
         verdict = self._verdict_at(where)
         if self.asks_accounts:
-            self._keep(None if where is None else self._sightings[self._base(where)], request)
+            self._keep(self._sighting(where), request)
         if isinstance(verdict, Tally):
             tally, decision = self._enforced(where, verdict, request)
             if isinstance(where, int) and decision.plain_allow and self._keeps():
@@ -191,13 +188,20 @@ class Snapshot:
         """Return the time by which a request is judged, in seconds since the epoch."""
         return self._clock() if request.at is None else request.at
 
+    def _sighting(self, where: _Where) -> tuple[str, str] | None:
+        """Return what a request from a class shows of its account."""
+        return None if where is None else self._sightings[self._base(where)]
+
     def _keep(self, seen: tuple[str, str] | None, request: Request) -> None:
         """Keep what a request shows of its account, so that it counts when that is judged."""
-        if request.history is None:
-            request.history = self._accounts
-        if seen is None or request.history is None or request.account is None:
+        history = request.history
+        if history is None:
+            history = request.history = self._accounts
+        if seen is None or history is None:
             return
-        request.history.saw(request.account, *seen, self.time_of(request))
+        account = request.account
+        if account is not None:
+            history.saw(account, seen[0], seen[1], self.time_of(request))
 
     def failed(self) -> tuple[Tally, Decision]:
         """Return what holds where deciding failed: a block, unless the emergency switch is on."""
@@ -321,6 +325,22 @@ class Snapshot:
         """Return the class of the IPv4 address that an IPv6 address is looked through to."""
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
+
+
+def _for_each(classes: Sequence[Location], tell: Callable[[Location], _Item]) -> list[_Item]:
+    """Return what is told of each class; asked once for those that differ by their provider only.
+
+    No rule asks for that, and there are several times as many classes as without it.
+    """
+    alike: dict[tuple[object, ...], _Item] = {}
+    told = []
+    for location in classes:
+        categories = tuple(location.categories.items())
+        key = location.country, location.subdivision, location.status, categories
+        if key not in alike:
+            alike[key] = tell(location)
+        told.append(alike[key])
+    return told
 
 
 def _with_lists(location: Location, labels: frozenset[Label]) -> Location:

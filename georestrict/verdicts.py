@@ -182,9 +182,13 @@ class Verdicts:
             request.shows(credentials[name], now) for name in words.credentials
         ):
             return False
-        return all(
-            request.says(attribute, values) for attribute, values in words.attributes
-        ) and all(request.has_been(word, now) for word in words.about_accounts)
+        for attribute, values in words.attributes:
+            if not request.says(attribute, values):
+                return False
+        seen, many = words.account_seen_in, words.account_countries
+        return (seen is None or request.has_been(seen, now)) and (
+            many is None or request.has_been(many, now)
+        )
 
     def softened(self, decision: Decision) -> Tally:
         """Return a block as the warning that the emergency switch makes of it."""

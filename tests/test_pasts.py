@@ -159,7 +159,7 @@ def test_an_account_of_another_type_is_a_mistake_of_the_caller() -> None:
 def test_an_account_is_asked_for_once_even_if_that_fails() -> None:
     calls: list[int] = []
 
-    def identify() -> str:
+    def identify(where: object) -> str:
         calls.append(1)
         raise KeyError("user")
 

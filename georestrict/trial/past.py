@@ -54,7 +54,7 @@ def supposed(seen: Iterable[tuple[str, timedelta]], now: float) -> Past:
 
 def somebody() -> Identity:
     """Return who sends a request with a past."""
-    return Identity(lambda: SOMEBODY)
+    return Identity(lambda _: SOMEBODY)
 
 
 def length(time: timedelta) -> str:

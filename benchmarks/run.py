@@ -26,6 +26,7 @@ QUESTIONS = (
     "build",
     "scale",
     "rules",
+    "accounts",
     "instructions",
     "endtoend",
     "worst_headers",

@@ -174,6 +174,13 @@ def kept_of(accounts: Accounts, name: str) -> list[tuple[str, int]]:
     return [(each.country, int(each.seen.timestamp())) for each in record.whereabouts()]
 
 
+def test_requests_may_be_tried_for_a_time_long_ago() -> None:
+    accounts = Accounts(keep="1d")
+    for number in range(10):
+        accounts.saw(f"account {number}", "CN", "", 1e9 + 60 * number)
+    assert all(seen(accounts, f"account {number}", since=1e9) for number in range(10))
+
+
 def test_what_is_asked_for_another_time_deletes_nothing_of_others() -> None:
     accounts = Accounts(keep="1d", clock=Clock())
     accounts.saw("alice", "CN", "", NOW)

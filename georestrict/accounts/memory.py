@@ -147,7 +147,7 @@ class Memory:
                 self._write(digest, record)
             if self.shared:
                 self._unsynced[digest] = None
-            self._sweep(_SWEPT)
+            self._sweep(_SWEPT, min(minute, minute_of(self._clock())))
 
     def blocked(self, digest: Digest, now: float, tell: Tell) -> None:
         """Count a block; once, ``tell`` that it was one too many."""
@@ -301,14 +301,14 @@ class Memory:
     def sweep(self) -> None:
         """Look at some accounts for what is too old."""
         with self.lock:
-            self._sweep(_SWEPT_AT_ONCE)
+            self._sweep(_SWEPT_AT_ONCE, minute_of(self._clock()))
 
-    def _sweep(self, count: int) -> None:
+    def _sweep(self, count: int, now: int) -> None:
         """Look at so many of the accounts; each comes round ``_SWEEPS`` times while it is kept.
 
-        By the clock, not by the time of a request: that may be any that somebody wants to try.
+        ``now`` is not later than what the clock says, whatever time a request is tried for.
         """
-        now, pause = minute_of(self._clock()), max(self.keep // _SWEEPS, 1)
+        pause = max(self.keep // _SWEEPS, 1)
         if not self._to_sweep and not 0 <= now - self._swept < pause:
             self._to_sweep, self._swept = list(self._records), now
         for _ in range(min(count, len(self._to_sweep))):

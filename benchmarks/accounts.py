@@ -1,207 +1,185 @@
-"""What a rule about accounts costs: a request that it touches, and one that it does not.
+"""What the store of accounts takes: memory for each, time for each question, and to share them.
 
-The rule is the tunnel's: seen in China within 14 days, and now in a hosting range. The same
-requests go through the middleware under a policy without it. *Untouched*: a country that no rule
-names. *Asked*: a hosting range, where the rule asks, of accounts that were not in China. *Kept*:
-China, from where each request is kept, in the minute of the account's last one, and in a *new
-minute*. *In many countries*: the same for ``account_countries``, which keeps and asks for every
-request. A request without the rule passes the gate, so what is told is all that the slow way costs,
-with ``identify`` and the store. Those who were in China go through ``Engine.decide`` instead:
-through the middleware they would get a refusal. 10,000 accounts of each kind, in memory.
+Memory is what a fresh process has for itself alone, after minus before, over the number of accounts
+that it then keeps. Times are a thread's processor time over accounts in random order, in a process
+that keeps 100,000 of them, the store's default; what is asked was checked first. Sharing is the
+wall's time, through a real Redis on loopback that runs on the same processors.
+
+*any* are accounts drawn from all that are kept, *busy* ones from 1,000 that come again and again:
+the difference is what the processor's caches do not hold.
 """
 
 from __future__ import annotations
 
-import logging
+import itertools
+import json
+import random
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
-from statistics import median
+from pathlib import Path
 from typing import Any
 
-from benchmarks import apps
-from benchmarks.common import random_ipv4, save, target
-from georestrict import Database, Engine
-from georestrict.asgi import GeoRestrictMiddleware
-from georestrict.networks import Category
+from benchmarks.common import interleaved, save, spread, target
+from georestrict import Accounts
+from tests.redis_server import RedisServer, wait_until
 
-REQUESTS = 2_000
-ACCOUNTS = 10_000
-# issue 6: what a request costs more that the rule touches, and one that it does not, of itself
-WANTED_NS, WANTED_RATIO = 10_000.0, 1.05
-UNTOUCHED, SEEN = "GB", "CN"
-START = 1_780_000_000.0  # seconds since the epoch, when the accounts' first requests are
-IN_CLOUDS = {"action": "block", "categories": ["hosting", "vpn", "tor"]}
-BARE: dict[str, Any] = {"default": "allow", "contact": apps.CONTACT}
-TUNNEL: dict[str, Any] = BARE | {
-    "rules": [
-        {
-            "name": "tunnel",
-            **IN_CLOUDS,
-            "account_seen_in": {"countries": [SEEN], "within": "14d"},
-        }
-    ]
-}
-MANY: dict[str, Any] = BARE | {
-    "rules": [
-        {
-            "name": "hopping",
-            "action": "block",
-            "networks": ["0.0.0.0/0", "::/0"],
-            "account_countries": {"more_than": 3, "within": "1d"},
-        }
-    ]
-}
+ACCOUNTS = 1_000_000
+SIGHTINGS = (1, 2, 10)
+CALLS = 20_000
+KEPT = 100_000  # the default of max_accounts
+SHARED = 20_000
+NEWS = 20  # sightings whose way to another worker is timed
+NOW = 1_795_000_020.0
+CHINA, ANY = frozenset({"CN"}), frozenset[str]()
+# What the docstring of Accounts promises, for accounts that were seen at two places.
+MOST_MIB = 300.0
 
+FILL = """
+import gc, json, sys
+from pathlib import Path
+from georestrict import Accounts
 
-class Clock:
-    """The engines' time."""
+def private():
+    lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
+    kib = {words[0]: int(words[1]) for words in lines}
+    return (kib["Private_Clean:"] + kib["Private_Dirty:"]) * 1024
 
-    now = START
-
-    def __call__(self) -> float:
-        """Return it."""
-        return self.now
-
-
-def serve(
-    engine: Engine, addresses: list[str], accounts: list[str], clock: Clock, later: int
-) -> Callable[[], float]:
-    """Return a run of allowed requests of accounts in turn, so many seconds later.
-
-    It returns nanoseconds each. Before, untimed, each account has sent a request.
-    """
-    guarded: Any = GeoRestrictMiddleware(
-        nothing, engine=engine, identify=lambda scope: scope["account"]
-    )
-    call = type(guarded).__call__
-    scopes = [
-        apps.direct(address) | {"account": accounts[at % len(accounts)]}
-        for at, address in enumerate(addresses)
-    ]
-
-    def run() -> float:
-        send()
-        clock.now += later
-        started = time.thread_time_ns()
-        send()
-        return (time.thread_time_ns() - started) / len(scopes)
-
-    def send() -> None:
-        for scope in scopes:
-            coroutine = call(guarded, scope, None, None)
-            try:
-                coroutine.send(None)
-            except StopIteration:
-                continue
-
-    return run
-
-
-def decide(engine: Engine, addresses: list[str], accounts: list[str]) -> Callable[[], float]:
-    """Return a run of decisions about accounts in turn; nanoseconds each."""
-    asked = [(each, accounts[at % len(accounts)]) for at, each in enumerate(addresses)]
-
-    def run() -> float:
-        started = time.thread_time_ns()
-        for address, account in asked:
-            engine.decide(address, account=account)
-        return (time.thread_time_ns() - started) / len(asked)
-
-    return run
-
-
-async def nothing(scope: Any, receive: Any, send: Any) -> None:
-    """The app."""
-
-
-def addresses_of(database: Database) -> dict[str, list[str]]:
-    """Return addresses of the two countries, and some in hosting ranges elsewhere."""
-    found: dict[str, list[str]] = {UNTOUCHED: [], SEEN: [], "hosting": []}
-    for address in random_ipv4(400 * REQUESTS, 6):
-        location = database.lookup(address)
-        hosts = Category.HOSTING in location.categories
-        kind = "hosting" if hosts and location.country not in (None, SEEN) else location.country
-        if kind in found and (not location.categories or kind == "hosting"):
-            found[kind] += [address] * (len(found[kind]) < REQUESTS)
-    return found
-
-
-def check(engine: Engine, addresses: dict[str, list[str]]) -> None:
-    """Hold the answers to the rule."""
-    cloud, seen = addresses["hosting"][0], addresses[SEEN][0]
-    assert engine.decide(cloud, account="checked").plain_allow
-    assert engine.decide(seen, account="checked").plain_allow
-    assert engine.decide(cloud, account="checked").rule == "tunnel"
-    assert engine.decide(cloud, account="another").plain_allow
-    assert engine.decide(addresses[UNTOUCHED][0], account="checked").plain_allow
+count, sightings, now = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+countries = [first + second for first in "CDEFG" for second in "NERU"]
+accounts = Accounts(max_accounts=count, clock=lambda: now)
+accounts.saw("warm", "CN", "", now)
+accounts.forget("warm")
+gc.collect()
+before = private()
+for number in range(count + count // 10):  # some more, so that others must go
+    for place in range(sightings):
+        accounts.saw(f"user-{number}@example.com", countries[place], "", now - 3600 * place)
+gc.collect()
+assert accounts.stats["accounts"] == count
+assert accounts.countries(f"user-{number}@example.com", frozenset(), 0) == sightings
+print(json.dumps(private() - before))
+"""
 
 
 def main() -> None:
-    """Check the policy, measure it, and write the result."""
-    logging.getLogger("georestrict").setLevel(logging.ERROR)
-    database, clock = Database.open(), Clock()
-    addresses = addresses_of(database)
-    bare = Engine(BARE, database=database, clock=clock)
-    tunnel = Engine(TUNNEL, database=database, clock=clock)
-    many = Engine(MANY, database=database, clock=clock)
-    check(tunnel, addresses)
-    strangers = [f"stranger {number}" for number in range(ACCOUNTS)]
-    travellers = [f"traveller {number}" for number in range(ACCOUNTS)]
-    for account in travellers:
-        tunnel.decide(addresses[SEEN][0], account=account)
-    candidates: dict[str, Callable[[], float]] = {}
-    for what, kind, engine, accounts, later in (
-        ("untouched", UNTOUCHED, tunnel, strangers, 0),
-        ("asked", "hosting", tunnel, strangers, 0),
-        ("kept", SEEN, tunnel, travellers, 0),
-        ("kept in a new minute", SEEN, tunnel, travellers, 60),
-        ("in many countries", UNTOUCHED, many, strangers, 0),
-        ("in many countries in a new minute", UNTOUCHED, many, strangers, 60),
-    ):
-        for name, one in ((f"{what}, no rule", bare), (what, engine)):
-            candidates[name] = serve(one, addresses[kind], accounts, clock, later)
-    for what, accounts in (("was not there", strangers), ("was there", travellers)):
-        for name, engine in ((f"decide, {what}, no rule", bare), (f"decide, {what}", tunnel)):
-            candidates[name] = decide(engine, addresses["hosting"], accounts)
-    times = apps.in_rounds(candidates)
-    targets = [ratio("a request that the rule does not touch", times, "untouched")]
-    for name in candidates:
-        if not name.startswith(("untouched", "decide")) and f"{name}, no rule" in candidates:
-            targets.append(added(f"a request through the middleware: {name}", times, name))
-    for name in ("decide, was not there", "decide, was there"):
-        targets.append(added(f"a decision: {name.partition(', ')[2]}", times, name))
+    """Ask, and write the results."""
+    memory = {str(sightings): fill(ACCOUNTS, sightings) for sightings in SIGHTINGS}
+    for sightings, taken in memory.items():
+        print(f"accounts, {sightings} sightings: {taken / ACCOUNTS:.0f} bytes each", flush=True)
+    times = calls()
+    mebibytes = round(memory["2"] / 2**20, 1)
+    path = [times[f"busy: {name}"] for name in ("saw, next minute", "seen_in", "countries")]
     save(
         "accounts",
         {
-            "rounds": apps.ROUNDS,
-            "requests_a_round": REQUESTS,
             "accounts": ACCOUNTS,
-            "whole_request_ns": {name: round(median(runs), 1) for name, runs in times.items()},
-            "targets": targets,
+            "bytes_of_all": memory,
+            "bytes_of_one": {each: round(taken / ACCOUNTS, 1) for each, taken in memory.items()},
+            "calls": times,
+            "shared": shared(),
+            "targets": [
+                target("MiB of 1,000,000 accounts, two sightings each", MOST_MIB, mebibytes),
+                target(
+                    "microseconds of a sighting and two questions, busy accounts",
+                    10.0,
+                    round(sum(each["median_ns"] for each in path) / 1000, 3),
+                    [
+                        round(sum(each[f"{end}_ns"] for each in path) / 1000, 3)
+                        for end in ("lowest", "highest")
+                    ],
+                ),
+            ],
         },
     )
 
 
-def ratio(what: str, times: dict[str, list[float]], name: str) -> dict[str, Any]:
-    """Return how long something takes with the rule over without it."""
-    pairs = zip(times[name], times[f"{name}, no rule"], strict=True)
-    ratios = [much / little for much, little in pairs]
-    found = median(times[name]) / median(times[f"{name}, no rule"])
-    between = [round(min(ratios), 3), round(max(ratios), 3)]
-    return target(f"{what}, over one without it", WANTED_RATIO, round(found, 3), between)
+def fill(count: int, sightings: int) -> int:
+    """Return the bytes that so many accounts with so many sightings take in a fresh process."""
+    command = [sys.executable, "-c", FILL, str(count), str(sightings), str(NOW)]
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    taken: int = json.loads(told)
+    return taken
 
 
-def added(what: str, times: dict[str, list[float]], name: str) -> dict[str, Any]:
-    """Return what something takes with the rule more than without it."""
-    pairs = zip(times[name], times[f"{name}, no rule"], strict=True)
-    more = [round(much - little, 1) for much, little in pairs]
-    return target(
-        f"{what}, over no rule, nanoseconds",
-        WANTED_NS,
-        round(median(more), 1),
-        [min(more), max(more)],
-    )
+def calls() -> dict[str, dict[str, float]]:
+    """Return the nanoseconds of each question, and of the loop alone."""
+    draw = random.Random(6)
+    accounts = Accounts(max_accounts=KEPT, clock=lambda: NOW)
+    names = [f"user-{number}@example.com" for number in range(KEPT)]
+    for name in names:
+        accounts.saw(name, "DE", "hosting", NOW)
+        accounts.saw(name, "CN", "", NOW)
+    drawn = {"any": draw.sample(names, CALLS), "busy": draw.choices(names[:1000], k=CALLS)}
+    assert accounts.stats["accounts"] == KEPT
+    minute = itertools.count(1)
+
+    def each(some: list[str], ask: Callable[[str], object]) -> Callable[[], None]:
+        def run() -> None:
+            for name in some:
+                ask(name)
+
+        return run
+
+    def later(some: list[str], times: int) -> Callable[[], None]:
+        def run() -> None:
+            now = NOW + 60 * next(minute)
+            for name in some:
+                accounts.saw(name, "CN", "", now)
+                if times == 2:
+                    accounts.saw(name, "CN", "", now)
+
+        return run
+
+    candidates: dict[str, Callable[[], object]] = {"the loop": each(names[:CALLS], bool)}
+    for which, some in drawn.items():
+        assert all(accounts.seen_in(name, CHINA, ANY, NOW) for name in some)
+        assert {accounts.countries(name, ANY, NOW) for name in some} == {2}
+        candidates |= {
+            f"{which}: saw, next minute": later(some, 1),
+            f"{which}: saw, next minute and again": later(some, 2),
+            f"{which}: seen_in": each(some, lambda name: accounts.seen_in(name, CHINA, ANY, NOW)),
+            f"{which}: countries": each(some, lambda name: accounts.countries(name, ANY, NOW)),
+        }
+    found = interleaved(candidates, CALLS)
+    for name, one in found.items():
+        print(f"accounts, {name}: {one['median_ns']:.0f} ns", flush=True)
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def shared() -> dict[str, Any]:
+    """Return how many accounts a second go to Redis and come from there, and how long news take."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+
+        def worker() -> Accounts:
+            return Accounts(key=b"a key of this question", redis=server.url)
+
+        one, other = worker(), worker()
+        assert one.sync()
+        for number in range(SHARED):
+            one.saw(f"user-{number}@example.com", "CN", "", time.time())
+        start = time.perf_counter()
+        assert one.sync()
+        sent = time.perf_counter() - start
+        start = time.perf_counter()
+        assert other.sync()
+        read = time.perf_counter() - start
+        assert other.stats["accounts"] == SHARED
+        news = []
+        other.start()
+        for number in range(NEWS):
+            start = time.perf_counter()
+            one.saw(f"news {number}", "CN", "", time.time())
+            wait_until(lambda name=f"news {number}": other.seen_in(name, CHINA, ANY, 0))  # type: ignore[misc]
+            news.append(time.perf_counter() - start)
+        one.close()
+        other.close()
+    found = {
+        "sent_per_second": round(SHARED / sent),
+        "read_per_second": round(SHARED / read),
+        "news_seconds": spread(news, 3),
+    }
+    print(f"accounts, shared: {found}", flush=True)
+    return found

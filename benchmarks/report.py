@@ -149,7 +149,16 @@ def targets(found: Found) -> list[dict[str, Any]]:
     """Return what the issues demand, and what was measured."""
     return [
         one
-        for name in ("lookup", "middleware", "lists", "build", "scale", "rules", "accounts")
+        for name in (
+            "lookup",
+            "middleware",
+            "lists",
+            "build",
+            "scale",
+            "rules",
+            "accounts",
+            "account_rules",
+        )
         for one in found[name]["targets"]
     ]
 

@@ -27,6 +27,7 @@ QUESTIONS = (
     "scale",
     "rules",
     "accounts",
+    "account_rules",
     "instructions",
     "endtoend",
     "worst_headers",

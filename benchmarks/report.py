@@ -157,7 +157,6 @@ def targets(found: Found) -> list[dict[str, Any]]:
             "scale",
             "rules",
             "accounts",
-            "account_rules",
         )
         for one in found[name]["targets"]
     ]

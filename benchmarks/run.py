@@ -27,7 +27,6 @@ QUESTIONS = (
     "scale",
     "rules",
     "accounts",
-    "account_rules",
     "instructions",
     "endtoend",
     "worst_headers",

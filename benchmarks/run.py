@@ -26,7 +26,7 @@ QUESTIONS = (
     "build",
     "scale",
     "rules",
-    "accounts",
+    "pasts",
     "instructions",
     "endtoend",
     "worst_headers",

@@ -179,7 +179,7 @@ def main() -> None:
     for name in ("decide, was not there", "decide, was there"):
         targets.append(added(f"a decision: {name.partition(', ')[2]}", times, name))
     save(
-        "accounts",
+        "pasts",
         {
             "rounds": apps.ROUNDS,
             "requests_a_round": REQUESTS,

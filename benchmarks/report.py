@@ -148,7 +148,7 @@ def targets(found: Found) -> list[dict[str, Any]]:
     """Return what the issues demand, and what was measured."""
     return [
         one
-        for name in ("lookup", "middleware", "build", "scale", "rules", "pasts")
+        for name in ("lookup", "middleware", "build", "scale", "rules", "pasts", "accounts")
         for one in found[name]["targets"]
     ]
 

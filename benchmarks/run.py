@@ -27,6 +27,7 @@ QUESTIONS = (
     "scale",
     "rules",
     "pasts",
+    "accounts",
     "instructions",
     "endtoend",
     "worst_headers",

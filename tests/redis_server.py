@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.proxies import free_ports
 
@@ -48,14 +50,18 @@ class RedisServer:
         def answers() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                with self.client() as client:
+                with self.client(retry=Retry(NoBackoff(), 0)) as client:
                     return bool(client.ping())
             except redis.AuthenticationError:
                 return True  # it answers, though not to everybody
             except redis.ConnectionError:
                 return False
 
-        wait_until(answers)
+        try:
+            wait_until(answers)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> None:

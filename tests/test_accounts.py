@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.accounts import MOST_MIB, fill
 from georestrict import Accounts, ConfigurationError
 from georestrict.accounts import Sighting
+from georestrict.accounts.record import Record
 
 pytestmark = pytest.mark.once
 
@@ -45,6 +48,13 @@ def test_an_account_is_seen_where_it_was_and_nowhere_else() -> None:
     assert seen(accounts, "alice")
     assert not seen(accounts, "alice", "RU")
     assert not seen(accounts, "bob")
+
+
+def test_all_that_is_kept_can_be_asked_for() -> None:
+    accounts = Accounts(clock=Clock())
+    accounts.saw("alice", "CN", "", NOW)
+    assert seen(accounts, "alice", since=0)
+    assert accounts.countries("alice", ANY, 0) == 1
 
 
 def test_a_sighting_counts_from_its_minute_on() -> None:
@@ -144,14 +154,39 @@ def test_everything_expires_after_keep() -> None:
 
 
 def test_accounts_that_never_come_back_are_deleted_after_keep() -> None:
-    accounts = Accounts(keep="1d")
+    clock = Clock()
+    accounts = Accounts(keep="1d", clock=clock)
     for number in range(1000):
         accounts.saw(f"gone {number}", "CN", "", NOW)
-    for number in range(1500):
-        accounts.saw("here", "DE", "", NOW + 1.5 * DAY + 60 * number)
+    accounts.saw("here", "CN", "", NOW)
+    for number in range(1100):
+        clock.now = NOW + 1.5 * DAY + 60 * number
+        accounts.saw("here", "DE", "", clock.now)
     assert accounts.stats == {
         "accounts": 1, "evicted": 0, "unsynced": 0, "waiting": 0, "redis_failures": 0,
     }  # fmt: skip
+    assert [country for country, _ in kept_of(accounts, "here")] == ["DE"]
+
+
+def kept_of(accounts: Accounts, name: str) -> list[tuple[str, int]]:
+    """Whether or not it is too old."""
+    record = Record.unpack(accounts._memory.read(accounts._digest(name)))
+    return [(each.country, int(each.seen.timestamp())) for each in record.whereabouts()]
+
+
+def test_requests_may_be_tried_for_a_time_long_ago() -> None:
+    accounts = Accounts(keep="1d")
+    for number in range(10):
+        accounts.saw(f"account {number}", "CN", "", 1e9 + 60 * number)
+    assert all(seen(accounts, f"account {number}", since=1e9) for number in range(10))
+
+
+def test_what_is_asked_for_another_time_deletes_nothing_of_others() -> None:
+    accounts = Accounts(keep="1d", clock=Clock())
+    accounts.saw("alice", "CN", "", NOW)
+    for number in range(10):
+        accounts.saw("bob", "CN", "", NOW + (365 + number) * DAY)
+    assert seen(accounts, "alice")
 
 
 def test_of_too_many_accounts_those_least_recently_used_go() -> None:
@@ -183,6 +218,14 @@ def test_a_sighting_in_the_future_is_neither_lost_nor_kept_for_ever() -> None:
     assert seen(accounts, "alice", "CN", NOW - DAY)
     clock.now = NOW + 2 * DAY + 60
     assert accounts.sightings("alice") == ()
+
+
+def test_a_sighting_in_the_future_at_the_same_place_is_brought_to_now() -> None:
+    accounts = Accounts(keep="2d", clock=Clock())
+    accounts.saw("alice", "CN", "", NOW + 3650 * DAY)
+    assert not seen(accounts, "alice", since=NOW - DAY)
+    accounts.saw("alice", "CN", "", NOW)
+    assert kept_of(accounts, "alice") == [("CN", int(NOW))]
 
 
 @pytest.mark.parametrize("now", [0.0, -1e9, 1e18, 2.0**32 * 60])
@@ -355,3 +398,13 @@ def test_what_is_kept_answers_as_a_plain_list_of_sightings_does() -> None:
         wanted = bool(found & countries if countries else found)
         assert accounts.seen_in(name, countries, categories, since) is wanted
         assert accounts.countries(name, categories, since) == len(found)
+
+
+@pytest.mark.slow
+def test_a_million_accounts_stay_under_the_bound_that_is_stated() -> None:
+    assert Accounts.__doc__ is not None
+    stated = re.search(r"million accounts stay below (\d+) MiB", Accounts.__doc__)
+    assert stated is not None and float(stated[1]) == MOST_MIB
+    taken = fill(1_000_000, 2) / 2**20
+    print(f"1,000,000 accounts: {taken:.0f} MiB")
+    assert 150 < taken < MOST_MIB  # less would mean that it measures something else

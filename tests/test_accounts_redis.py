@@ -315,6 +315,16 @@ def test_one_account_that_redis_refuses_does_not_hold_up_the_others(
         assert seen(other, "alice")
 
 
+def await_flags(flags: list[Any], wanted: list[Any], *workers: Accounts) -> None:
+    """After Redis has lost data nobody tells of a flag for a moment."""
+
+    def told() -> bool:
+        sync(*workers)
+        return flags == wanted
+
+    wait_until(told)
+
+
 # Away, and back
 
 
@@ -409,6 +419,26 @@ def test_a_redis_that_restarts_from_an_older_copy_is_given_the_rest(
         assert not seen(other, "alice")
 
 
+def test_what_was_sent_in_a_round_that_failed_is_missed_as_well(
+    server: RedisServer, own_worker: Make
+) -> None:
+    one = own_worker()
+    sync(one)
+    one._sync.close()  # type: ignore[union-attr] # its thread: the test says when
+    server.save()
+    with server.client() as client:
+        client.set(f"georestrict:a:{one._digest('alice').hex()}", "not what it should be")
+    one.saw("alice", "CN", "", NOW)
+    one.saw("bob", "CN", "", NOW)
+    assert not one.sync()
+    server.kill()
+    server.start()
+    sync(one)
+    late = own_worker()
+    sync(late)
+    assert seen(late, "alice") and seen(late, "bob")
+
+
 def test_data_that_somebody_flushes_comes_back(shared_server: RedisServer, worker: Make) -> None:
     one = worker(namespace="flushed")
     one.saw("alice", "CN", "", NOW)
@@ -434,9 +464,10 @@ def test_claims_wait_for_redis_and_then_one_worker_tells(
     assert flags == []
     assert one.stats["waiting"] == 1
     server.start()
+    await_flags(flags, ["alice"], one, other)
     sync(one, other)
+    assert one.stats["waiting"] == other.stats["waiting"] == 0
     assert flags == ["alice"]
-    assert one.stats["waiting"] == 0
 
 
 def test_claims_that_wait_too_long_are_granted_by_each_process_once(
@@ -455,10 +486,10 @@ def test_claims_that_wait_too_long_are_granted_by_each_process_once(
         assert not each.sync()
     assert flags == ["alice", "alice"]
     server.start()
-    sync(one, other)
+    await_flags(flags, ["alice", "alice", "bob"], one, other)  # two blocks of bob in either
     block(one, 5, flags)
     sync(one, other)
-    assert flags == ["alice", "alice", "bob"]  # two blocks of bob in either
+    assert flags == ["alice", "alice", "bob"]
 
 
 def test_an_answer_that_is_lost_loses_no_flag_and_tells_it_once(
@@ -467,6 +498,7 @@ def test_an_answer_that_is_lost_loses_no_flag_and_tells_it_once(
     """The script has run, but the worker does not know."""
     flags: list[Any] = []
     one = worker(flag_after=2, namespace="lost")
+    sync(one)
     block(one, 2, flags)
     memory = one._memory
     (taken,) = memory.take(1, MINUTE)
@@ -474,7 +506,8 @@ def test_an_answer_that_is_lost_loses_no_flag_and_tells_it_once(
         script = client.register_script(one._sync._script)  # type: ignore[union-attr]
         sent = one._sync  # what it would have sent
         assert sent is not None
-        answer = script(sent._keys(taken.digest), [*sent._arguments(taken, MINUTE)])
+        arguments = [*sent._arguments(taken.record, MINUTE, claims=True)]
+        answer = script(sent._keys(taken.digest), arguments)
     assert answer[0] == 1
     memory.give_back(taken)
     sync(one)
@@ -721,8 +754,8 @@ def test_redis_merges_as_memory_does(shared_server: RedisServer, records: list[R
             mine.merge(record)
             mine.tidy(MINUTE, 1440)
             flat = [each for field in record.fields().items() for each in field]
-            keys = ["lua:a:" + "0" * 32, "lua:changed", "lua:sequence"]
-            _, _, *answer = script(keys, ["00" * 8, MINUTE, 1440, 0, MOST_SIGHTINGS, *flat])
+            keys = ["lua:a:" + "0" * 32, "lua:changed", "lua:sequence", "lua:mark"]
+            _, _, *answer = script(keys, ["00" * 8, 1, MINUTE, 1440, 0, MOST_SIGHTINGS, *flat])
             fields = dict(zip(answer[::2], answer[1::2], strict=True))
             assert client.hgetall(keys[0]) == fields
             theirs = {field.decode(): value.decode() for field, value in fields.items()}
@@ -763,8 +796,30 @@ def test_threads_record_while_the_store_synchronises_and_redis_is_killed(
     sync(*workers)
     for each in workers:
         assert [each.countries(f"account {name}", ANY, NOW) for name in range(20)] == [50] * 20
-        assert each.stats["unsynced"] == 0
+    await_flags(flags, ["alice"], *workers)
+    sync(*workers)
+    assert [each.stats["unsynced"] + each.stats["waiting"] for each in workers] == [0, 0, 0]
+
+
+def test_a_flag_that_redis_has_lost_is_not_told_again(
+    server: RedisServer, own_worker: Make
+) -> None:
+    """Even where only one of the workers knows of it, and is the last to find out."""
+    flags: list[Any] = []
+    one, other = own_worker(flag_after=3), own_worker(flag_after=3)
+    sync(one, other)
+    one._sync.close()  # type: ignore[union-attr] # its thread: the test says when
+    other._sync.close()  # type: ignore[union-attr]
+    block(one, 3, flags)
+    block(other, 3, flags)
+    assert one.sync()
     assert flags == ["alice"]
+    server.kill()
+    server.start()
+    assert other.sync() and other.sync()
+    assert flags == ["alice"] and other.stats["waiting"] == 1
+    assert one.sync() and other.sync()
+    assert flags == ["alice"] and other.stats["waiting"] == 0
 
 
 CHILD = """

@@ -57,6 +57,7 @@ PAGES = sorted(
     if not page.relative_to(ROOT).parts[0].startswith(".")
 )
 PUBLIC_MODULES = [
+    "accounts.store",
     "address",
     "address.strategies",
     "location",

@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 from cachetools import Cache, LRUCache
 
-from georestrict.accounts.record import FORGOTTEN_MINUTES, Record, Worker, minute_of, seen_at
+from georestrict.accounts.record import FORGOTTEN_MINUTES, Record, Worker, later, minute_of, stale
 
 logger = logging.getLogger("georestrict")
 
 #: how long a claim to tell of a flag waits for Redis before this process decides by itself
 PATIENCE_SECONDS = 60.0
-_SWEPT = 4  # accounts that are looked at whenever one is written, for what is too old
+# accounts that are looked at for what is too old: whenever one is written, and a few times a second
+_SWEPT, _SWEPT_AT_ONCE = 2, 256
 _SWEEPS = 30  # rounds over all accounts while one sighting is kept: daily, if it is kept 30 days
 
 Digest = bytes  # the keyed hash of an account
@@ -49,9 +50,20 @@ class _Records(LRUCache[Digest, bytes]):
         self._dropped(digest)
         return digest, packed
 
+    def find(self, digest: Digest) -> bytes:
+        """Return a record, or no bytes."""
+        try:
+            return self[digest]
+        except KeyError:
+            return b""
+
     def peek(self, digest: Digest) -> bytes:
         """Return a record without making it the one last used."""
         return Cache.__getitem__(self, digest) if digest in self else b""
+
+    def replace(self, digest: Digest, packed: bytes) -> None:
+        """Change a record without making it the one last used."""
+        Cache.__setitem__(self, digest, packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,15 @@ class Memory:
     to them who tells of a flag.
     """
 
-    def __init__(self, *, most: int, keep: int, flag_after: int, shared: bool) -> None:
+    def __init__(
+        self,
+        *,
+        most: int,
+        keep: int,
+        flag_after: int,
+        shared: bool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.keep, self.flag_after, self.shared = keep, flag_after, shared
         # Reentrant, so that a signal handler in the thread that holds it cannot hang the process.
         self.lock = threading.RLock()
@@ -83,8 +103,10 @@ class Memory:
         self._unsynced: dict[Digest, None] = {}  # in the order of their changes
         self._claims: dict[Digest, Claim] = {}
         self._forgotten: dict[Digest, int] = {}  # up to when, of those that others do not know of
-        self._sweep: list[Digest] = []
-        self._next_sweep = 0
+        self._flagged: set[Digest] = set()  # others must know of these first
+        self._clock = clock
+        self._to_sweep: list[Digest] = []
+        self._swept = -keep  # the minute of the last round's beginning
 
     def __len__(self) -> int:
         return len(self._records)
@@ -102,7 +124,7 @@ class Memory:
     def read(self, digest: Digest) -> bytes:
         """Return a packed record, as it is."""
         with self.lock:
-            packed = self._records.get(digest, b"")
+            packed = self._records.find(digest)
             if not packed and self.partial and len(self._unsynced) < 2 * self.most:
                 self._unsynced[digest] = None  # others may know it: they are asked
             return packed
@@ -111,19 +133,27 @@ class Memory:
         """Note a sighting."""
         minute = minute_of(now)
         with self.lock:
-            packed = self._records.get(digest, b"")
-            if seen_at(packed, place, minute):
+            packed = self._records.find(digest)
+            changed = later(packed, place, minute)
+            if changed == packed:
                 return
-            record = self._open(packed, minute)
-            if record.see(place, minute):
-                self._changed(digest, record)
-            self._clean(minute)
+            if changed is not None:
+                self._records[digest] = changed
+            else:
+                record = self._open(packed, minute)
+                record.see(place, minute)
+                if record.pack() == packed:
+                    return
+                self._write(digest, record)
+            if self.shared:
+                self._unsynced[digest] = None
+            self._sweep(_SWEPT, min(minute, minute_of(self._clock())))
 
     def blocked(self, digest: Digest, now: float, tell: Tell) -> None:
         """Count a block; once, ``tell`` that it was one too many."""
         minute = minute_of(now)
         with self.lock:
-            record = self._open(self._records.get(digest, b""), minute)
+            record = self._open(self._records.find(digest), minute)
             if record.flag is not None:
                 return
             record.block(self.worker, minute)
@@ -144,15 +174,15 @@ class Memory:
         minute = minute_of(now)
         with self.lock:
             self._claims.pop(digest, None)
-            self._records.pop(digest, None)
+            self._write(digest, Record())
             if self.shared:
                 self._forgotten[digest] = minute
                 self._changed(digest, Record(forgotten=(minute, minute + FORGOTTEN_MINUTES)))
 
     def digests(self) -> list[Digest]:
-        """Return all accounts."""
+        """Return all accounts; those that are flagged come last."""
         with self.lock:
-            return list(self._records)
+            return [*self._records, *self._flagged]
 
     def copy(self, digest: Digest) -> Record:
         """Return what is known of an account."""
@@ -185,6 +215,12 @@ class Memory:
             if outgoing.forgets is not None:
                 self._forgotten.setdefault(digest, outgoing.forgets)
 
+    def claim_again(self, outgoing: Outgoing) -> None:
+        """Take back a claim that could not be decided, unless that is no longer needed."""
+        with self.lock:
+            if outgoing.digest in self._records and outgoing.digest not in self._flagged:
+                self.give_back(outgoing)
+
     def learn(
         self, digest: Digest, fields: Mapping[str, str], minute: int, *, granted: bool = False
     ) -> None:
@@ -194,7 +230,7 @@ class Memory:
         """
         with self.lock:
             if not fields and digest not in self._unsynced:
-                self._records.pop(digest, None)
+                self._write(digest, Record())
                 return
             record = Record.unpack(self._records.peek(digest))
             record.merge(Record.of(fields))
@@ -246,6 +282,13 @@ class Memory:
             self._records[digest] = packed
         else:
             self._records.pop(digest, None)
+        self._note_flag(digest, record)
+
+    def _note_flag(self, digest: Digest, record: Record) -> None:
+        if record.flag is None:
+            self._flagged.discard(digest)
+        else:
+            self._flagged.add(digest)
 
     def _forget_evicted(self, digest: Digest) -> None:
         self.evicted += 1
@@ -253,18 +296,32 @@ class Memory:
         if digest not in self._forgotten:
             self._unsynced.pop(digest, None)
         self._claims.pop(digest, None)
+        self._flagged.discard(digest)
 
-    def _clean(self, minute: int, count: int = _SWEPT) -> None:
-        """Look at some accounts, for what is too old; each comes round ``_SWEEPS`` times."""
-        if not self._sweep and minute >= self._next_sweep:
-            self._sweep = list(self._records)
-            self._next_sweep = minute + max(self.keep // _SWEEPS, 1)
-        for _ in range(min(count, len(self._sweep))):
-            digest = self._sweep.pop()
+    def sweep(self) -> None:
+        """Look at some accounts for what is too old."""
+        with self.lock:
+            self._sweep(_SWEPT_AT_ONCE, minute_of(self._clock()))
+
+    def _sweep(self, count: int, now: int) -> None:
+        """Look at so many of the accounts; each comes round ``_SWEEPS`` times while it is kept.
+
+        ``now`` is not later than what the clock says, whatever time a request is tried for.
+        """
+        pause = max(self.keep // _SWEEPS, 1)
+        if not self._to_sweep and not 0 <= now - self._swept < pause:
+            self._to_sweep, self._swept = list(self._records), now
+        for _ in range(min(count, len(self._to_sweep))):
+            digest = self._to_sweep.pop()
             packed = self._records.peek(digest)
-            record = self._open(packed, minute)
-            if not record.pack():
-                self._records.pop(digest, None)
+            if stale(packed, now - self.keep):
+                record = self._open(packed, now)
+                left = record.pack()
+                if left:
+                    self._records.replace(digest, left)
+                    self._note_flag(digest, record)
+                else:
+                    self._write(digest, record)
 
 
 def told(tell: Tell) -> None:

@@ -1,17 +1,17 @@
 -- Merge what a worker knows of an account into what is kept of it, and tell what is then known.
 --
--- KEYS: the account, the changed accounts, the number of the last change
--- ARGV: the worker; now, and how long to keep, in minutes; after how many blocks to flag, or 0 if
---       the worker has nobody to tell; the most sightings; then fields and their values
--- Returns whether the worker may tell that the account is flagged, the number of the change (0 if
--- nothing did), then fields and their values.
+-- KEYS: the account, the changed accounts, the number of the last change, the worker's mark
+-- ARGV: the worker, and its mark; now, and how long to keep, in minutes; after how many blocks to
+--       flag, or 0 if the worker has nobody to tell; the most sightings; then fields and values
+-- Returns whether the worker may tell that the account is flagged (1; -1: not now, ask again), the
+-- number of the change (0: nothing has changed), then fields and values.
 --
 -- Every value begins with a minute of ten digits, so that of two the greater is the later one. What
 -- is dropped is what record.py drops in memory.
 
-local account, changed, sequence = KEYS[1], KEYS[2], KEYS[3]
-local worker, now, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local flag_after, most_sightings = tonumber(ARGV[4]), tonumber(ARGV[5])
+local account, changed, sequence, mark = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local worker, expected, now, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local flag_after, most_sightings = tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local function minute_of(value) return tonumber(string.sub(value, 1, 10)) end
 local function rest_of(value) return string.sub(value, 11) end
@@ -24,7 +24,7 @@ for i = 1, #hash, 2 do
   kept[hash[i]] = hash[i + 1]
   merged[hash[i]] = hash[i + 1]
 end
-for i = 6, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   if not merged[field] or merged[field] < value then merged[field] = value end
 end
@@ -62,13 +62,18 @@ end
 table.sort(sightings)
 for i = 1, #sightings - most_sightings do merged[string.sub(sightings[i], 11)] = nil end
 
--- The first worker that finds one block too many may tell; asked again, it is told so again.
+-- The first worker that finds one block too many may tell; asked again, it is told so again. Not if
+-- its mark is gone: then data was lost, and a flag with it that another worker may remember.
 local blocks, granted = 0, 0
 for field, value in pairs(merged) do
   if is('blocks:', field) then blocks = blocks + tonumber(string.sub(value, 12)) end
 end
 if flag_after > 0 and not merged['flag'] and blocks >= flag_after then
-  merged['flag'] = string.format('%010d:', math.max(now, oldest)) .. worker
+  if redis.call('GET', mark) == expected then
+    merged['flag'] = string.format('%010d:', math.max(now, oldest)) .. worker
+  else
+    granted = -1
+  end
 end
 if merged['flag'] then
   if flag_after > 0 and string.sub(merged['flag'], 12) == worker then granted = 1 end

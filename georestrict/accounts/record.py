@@ -73,42 +73,63 @@ def place_of(country: str, category: str) -> bytes:
     return place
 
 
-def seen_at(packed: bytes, place: bytes, minute: int) -> bool:
-    """Return whether a packed record begins with just this sighting: the last one recorded."""
-    return packed.startswith(_SIGHTING.pack(place, minute), 1)
+def later(packed: bytes, place: bytes, minute: int) -> bytes | None:
+    """Return a record with a later minute for the sighting recorded last, if it was there.
+
+    It is the whole of most changes: people stay where they are. Else, and for a minute that is no
+    later, return None, or the record as it is.
+    """
+    if not packed.startswith(place, 1):
+        return None
+    last = int.from_bytes(packed[4:8])
+    if last > minute:
+        return None
+    return packed[:4] + minute.to_bytes(4) + packed[8:] if last < minute else packed
 
 
-def sightings(packed: bytes) -> Iterator[tuple[str, str, int]]:
-    """Yield country, category and minute of every sighting of a packed record."""
-    end = 1 + packed[0] * _SIGHTING.size if packed else 0
-    for place, minute in _SIGHTING.iter_unpack(packed[1:end]):
-        country, category = _names[place]
-        yield country, category, minute
+def stale(packed: bytes, oldest: int) -> bool:
+    """Return whether something in a record is older than that."""
+    for _, minute in _sightings(packed):
+        if minute < oldest:
+            return True
+    return any(minute < oldest for _, _, minute, _ in _others(packed))
 
 
 def seen_in(
-    packed: bytes, countries: Set[str], categories: Set[str], first: int, last: int
+    packed: bytes, countries: Set[str], categories: Set[str], first: float, last: float
 ) -> bool:
     """Return whether there is such a sighting in these minutes; an empty set is any."""
-    for country, category, minute in sightings(packed):
-        if (
-            first <= minute <= last
-            and (not countries or country in countries)
-            and (not categories or category in categories)
-        ):
-            return True
+    for place, minute in _sightings(packed):
+        if first <= minute <= last:
+            country, category = _names[place]
+            if (not countries or country in countries) and (
+                not categories or category in categories
+            ):
+                return True
     return False
 
 
-def countries_of(packed: bytes, categories: Set[str], first: int, last: int) -> int:
+def countries_of(packed: bytes, categories: Set[str], first: float, last: float) -> int:
     """Return from how many countries there are sightings in these minutes."""
-    return len(
-        {
-            country
-            for country, category, minute in sightings(packed)
-            if first <= minute <= last and (not categories or category in categories)
-        }
-    )
+    found = set()
+    for place, minute in _sightings(packed):
+        if first <= minute <= last:
+            country, category = _names[place]
+            if not categories or category in categories:
+                found.add(country)
+    return len(found)
+
+
+def _sightings(packed: bytes) -> Iterator[tuple[bytes, int]]:
+    if not packed:
+        return iter(())
+    return _SIGHTING.iter_unpack(packed[1 : 1 + packed[0] * _SIGHTING.size])
+
+
+def _others(packed: bytes) -> Iterator[tuple[bytes, Worker, int, int]]:
+    if not packed:
+        return iter(())
+    return _OTHER.iter_unpack(packed[1 + packed[0] * _SIGHTING.size :])
 
 
 @dataclass(slots=True)
@@ -129,9 +150,8 @@ class Record:
         """Return what was packed; nothing, for no bytes."""
         record = cls()
         if packed:
-            end = 1 + packed[0] * _SIGHTING.size
-            record.sightings = dict(_SIGHTING.iter_unpack(packed[1:end]))
-            for what, worker, minute, number in _OTHER.iter_unpack(packed[end:]):
+            record.sightings = dict(_sightings(packed))
+            for what, worker, minute, number in _others(packed):
                 if what == _BLOCKS:
                     record.blocks[worker] = minute, number
                 elif what == _FLAG:
@@ -262,7 +282,7 @@ class Record:
         elif what == "forgotten":
             self.forgotten = when, _number(more)
 
-    def told(self) -> tuple[Sighting, ...]:
+    def whereabouts(self) -> tuple[Sighting, ...]:
         """Return the sightings, the latest first."""
         return tuple(
             Sighting(*_names[place], datetime.fromtimestamp(minute * 60, UTC))

@@ -6,7 +6,7 @@ times a second, what has changed since it last looked, and sends what has change
 Redis merges it (``merge.lua``). As the later of two values always wins, it does no harm to send
 something twice, and what failed is sent again.
 
-A worker leaves a mark in Redis behind everything that it sent. Redis has lost data if the mark is
+A worker leaves a mark in Redis behind everything that it sent or read. Redis has lost data if it is
 not there: it was restarted empty or from an older copy, or another machine has taken over. Then the
 worker sends all it knows. Requests never wait for any of this.
 """
@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from georestrict.accounts.memory import Digest, Memory, Outgoing, told
-from georestrict.accounts.record import MOST_SIGHTINGS, minute_of
+from georestrict.accounts.record import MOST_SIGHTINGS, Record, minute_of
 from georestrict.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ logger = logging.getLogger("georestrict")
 
 INTERVAL_SECONDS = 0.3  # so that other workers know within a second
 _TIMEOUT_SECONDS = 1.0
+#: when Redis has lost data, nobody may tell of a flag for so long: another worker may know that it
+#: has been told, and has to find out that it must say so again
+HOLD_SECONDS = 2.0
+_PAUSE_SECONDS = 60.0  # until a thread that could not be started is tried again
 _BATCH = 256  # accounts that are sent or read at once
 _MARK_SECONDS = 86_400  # a mark that is gone only means that all is sent again
 _SCRIPT = Path(__file__).with_name("merge.lua")
@@ -97,17 +103,24 @@ class Sync:
         self._mark_of = f"{namespace}:mark:"
         self._script = _SCRIPT.read_text(encoding="utf-8")
         self._away = self._closed = False
+        self.hold = HOLD_SECONDS
         self._begin()
 
     def _begin(self) -> None:
         """Begin in this process, knowing nothing of what Redis knows."""
         self._client = self._connect()
         self._merge = self._client.register_script(self._script)
-        self._turn = threading.Lock()  # held by who talks to Redis; no request takes it
+        # Held by who talks to Redis; no request takes it. Reentrant, for a tell that synchronises.
+        self._turn = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._not_before = -math.inf
         self._cursor = 0  # the last change that was read
-        self._mark, self._marked = 0, True
+        self._mark, self._marked = (
+            0,
+            True,
+        )  # the mark that was left, and whether behind what was read
+        self._held_until = -math.inf
         self._resend: list[Digest] = []
 
     def after_fork(self) -> None:
@@ -119,17 +132,21 @@ class Sync:
         if self._thread is not None or self._closed:
             return
         with self._memory.lock:
-            if self._thread is not None:
+            if self._thread is not None or time.monotonic() < self._not_before:
                 return
             self._thread = threading.Thread(
                 target=self._run, name="georestrict accounts", daemon=True
             )
+            thread = self._thread
+        atexit.unregister(self.close)  # a parent may have registered it
+        atexit.register(self.close)
         try:
-            self._thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter ends
-            logger.warning("accounts are not synchronised with Redis: %s", error)
-        else:
-            atexit.register(self.close)
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads for this process
+            self._not_before = time.monotonic() + _PAUSE_SECONDS
+            self._thread = None
+            self.failures += 1
+            logger.warning("accounts: not synchronised with Redis for now: %s", error)
 
     def close(self) -> None:
         """Stop the thread and synchronise a last time."""
@@ -157,8 +174,9 @@ class Sync:
             else:
                 self._succeeded()
                 reached = True
-        for tell in tells:
-            told(tell)
+            self._memory.sweep()
+            for tell in tells:  # in turn, so that whoever has synchronised knows that all are told
+                told(tell)
         return reached
 
     def _run(self) -> None:
@@ -176,10 +194,10 @@ class Sync:
         last = self._look()
         if last != self._cursor:
             self._read_changes()
-        self._send(tells)
-        if not self._marked:
+        if not self._mark or not self._marked:
             self._client.set(self._mark_key, self._mark + 1, ex=_MARK_SECONDS)
             self._mark, self._marked = self._mark + 1, True
+        self._send(tells)
 
     @property
     def _mark_key(self) -> str:
@@ -189,9 +207,12 @@ class Sync:
         """Return the number of the last change; begin anew if Redis has lost data."""
         values: Any = self._client.mget(self._sequence, self._mark_key)
         last, mark = (int(value or 0) for value in values)
+        if mark == self._mark + 1:  # it was left, but the answer was lost
+            self._mark = mark
         if mark != self._mark or last < self._cursor:
             self._mark, self._marked, self._cursor = mark, False, 0
             self._resend = self._memory.digests()
+            self._held_until = time.monotonic() + self.hold
             logger.info(
                 "accounts: Redis does not know what was sent to it; accounts to be sent again: %d",
                 len(self._resend),
@@ -236,16 +257,21 @@ class Sync:
         self, batch: list[Outgoing], tells: list[Callable[[], None]], sent_at: set[int]
     ) -> None:
         memory, now = self._memory, minute_of(self._clock())
+        held = time.monotonic() < self._held_until
         answers: list[Any] = []
         try:
             with self._client.pipeline(transaction=False) as pipe:
                 for each in batch:
-                    self._merge(self._keys(each.digest), self._arguments(each, now), client=pipe)
-                answers = pipe.execute(raise_on_error=False)
+                    claims = each.claim is not None and not held
+                    arguments = self._arguments(each.record, now, claims=claims)
+                    self._merge(self._keys(each.digest), arguments, client=pipe)
+                pipe.set(self._mark_key, self._mark + 1, ex=_MARK_SECONDS)
+                *answers, marked = pipe.execute(raise_on_error=False)
         finally:
             for each in batch[len(answers) :]:
                 memory.give_back(each)
-        failed: Exception | None = None
+        failed = marked if isinstance(marked, Exception) else None
+        self._mark += failed is None
         for each, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 memory.give_back(each)
@@ -253,22 +279,23 @@ class Sync:
                 continue
             granted, number, *flat = answer
             sent_at.add(number)
-            self._marked = self._marked and not number
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            self._learn(each.digest, fields, granted=bool(granted))
-            if granted and each.claim is not None:
+            self._learn(each.digest, fields, granted=granted == 1)
+            if granted == 1 and each.claim is not None:
                 tells.append(each.claim.tell)
+            elif (granted == -1 or held) and each.claim is not None:
+                memory.claim_again(each)
         if failed is not None:
             raise failed
 
     def _keys(self, digest: Digest) -> list[str]:
-        return [self._account + digest.hex(), self._changed, self._sequence]
+        return [self._account + digest.hex(), self._changed, self._sequence, self._mark_key]
 
-    def _arguments(self, each: Outgoing, now: int) -> Iterable[str | int]:
+    def _arguments(self, record: Record, now: int, *, claims: bool) -> Iterable[str | int]:
         memory = self._memory
-        yield from (memory.worker.hex(), now, memory.keep)
-        yield from (memory.flag_after if each.claim is not None else 0, MOST_SIGHTINGS)
-        for field, value in each.record.fields().items():
+        yield from (memory.worker.hex(), self._mark, now, memory.keep)
+        yield from (memory.flag_after if claims else 0, MOST_SIGHTINGS)
+        for field, value in record.fields().items():
             yield from (field, value)
 
     def _learn(self, digest: Digest, fields: Mapping[Any, Any], *, granted: bool = False) -> None:

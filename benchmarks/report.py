@@ -156,6 +156,7 @@ def targets(found: Found) -> list[dict[str, Any]]:
             "build",
             "scale",
             "rules",
+            "pasts",
             "accounts",
         )
         for one in found[name]["targets"]

@@ -26,6 +26,7 @@ QUESTIONS = (
     "build",
     "scale",
     "rules",
+    "pasts",
     "accounts",
     "instructions",
     "endtoend",

@@ -410,7 +410,8 @@ BAD_LISTS = {
         [r"mine", r"host-bits\.txt:2", r"'203\.0\.113\.5/24'", r"203\.0\.113\.0/24"],
     ),
     "the list file is not text": Bad(
-        with_list('path = "binary.txt"'), [r"mine", r"binary\.txt: UTF-16 text", r"save it as UTF-8"]
+        with_list('path = "binary.txt"'),
+        [r"mine", r"binary\.txt: UTF-16 text", r"save it as UTF-8"],
     ),
 }
 LIST_FILES = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import second
@@ -55,6 +55,7 @@ def batch_of(family: int, said: list[str], base: int, step: int) -> Batch:
     return batch
 
 
+@settings(deadline=None)
 @given(left=cells, right=cells, base=st.sampled_from([0, 7, 2**32 - WINDOW]))
 def test_an_overlay_counts_what_counting_address_by_address_counts(
     left: list[str], right: list[str], base: int
@@ -83,6 +84,7 @@ def test_an_overlay_counts_what_counting_address_by_address_counts(
     ]
 
 
+@settings(deadline=None)
 @given(said=cells)
 def test_a_network_of_64_bits_has_an_answer_if_all_of_it_has_the_same(said: list[str]) -> None:
     base, quarter = 0x2001_0DB8 << 96, 1 << 62

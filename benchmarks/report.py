@@ -58,6 +58,7 @@ def spliced(page: Path, text: str, found: Found) -> str:
             "busy": _busy(found["middleware"]),
             "instructions": _instructions(found["instructions"]),
             "load": _load(found["build"], found["lists"]),
+            "hundred": _hundred(found["lists"]["hundred"]),
             "workers": _workers(found["scale"]),
             "endtoend": _endtoend(found["endtoend"]),
             "losses": _losses(found),
@@ -148,7 +149,16 @@ def targets(found: Found) -> list[dict[str, Any]]:
     """Return what the issues demand, and what was measured."""
     return [
         one
-        for name in ("lookup", "middleware", "build", "scale", "rules")
+        for name in (
+            "lookup",
+            "middleware",
+            "lists",
+            "build",
+            "scale",
+            "rules",
+            "accounts",
+            "account_rules",
+        )
         for one in found[name]["targets"]
     ]
 
@@ -189,6 +199,24 @@ def _load(build: dict[str, Any], lists: dict[str, Any]) -> str:
     for name in ("no cache", "first worker", "second worker"):
         few, many = lists["start_seconds"][name], build["load_seconds"][name]["median"]
         rows.append(f"| {name} | {few:.3f} s | {many:.3f} s |")
+    return "\n".join(rows)
+
+
+def _hundred(many: dict[str, Any]) -> str:
+    rows = ["| a lookup | no list | a hundred lists | of that without |", "|---|---|---|---|"]
+    for trace, one in many["lookup"].items():
+        none, hundred = (one["ns"][name]["median_ns"] for name in ("none", "hundred"))
+        rows.append(f"| {trace} | {none:.0f} ns | {hundred:.0f} ns | {one['ratio']:.2f} |")
+    none, hundred = (many["request"][name] for name in ("none", "hundred"))
+    for kind in ("warm", "cold"):
+        few, more = (one[f"added_{kind}_ns"] for one in (none, hundred))
+        ratio = f"{more / few:.2f}"
+        rows.append(f"| added to a request, {kind} | {few:.0f} ns | {more:.0f} ns | {ratio} |")
+    rows += ["", "| start | seconds | memory of its own, MiB | at most, MiB |", "|---|---|---|---|"]
+    for state, one in many["start"].items():
+        memory = f"{one['more_private_mib']:.0f} | {one['peak_resident_mib']:.0f}"
+        rows.append(f"| {state} | {one['start_seconds']:.2f} | {memory} |")
+    rows += ["", f"{many['sets']:,} different sets of lists hold somewhere."]
     return "\n".join(rows)
 
 

@@ -26,6 +26,8 @@ QUESTIONS = (
     "build",
     "scale",
     "rules",
+    "accounts",
+    "account_rules",
     "instructions",
     "endtoend",
     "worst_headers",

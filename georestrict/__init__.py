@@ -5,6 +5,7 @@ middlewares in ``georestrict.asgi`` and ``georestrict.wsgi`` enforce what it dec
 """
 
 from georestrict._core import BACKEND
+from georestrict.accounts import Accounts
 from georestrict.database import Database
 from georestrict.decision import Code, Decision, Reason
 from georestrict.endpoints import restrict
@@ -25,6 +26,7 @@ from georestrict.version import __version__ as __version__
 
 __all__ = [
     "BACKEND",
+    "Accounts",
     "Action",
     "Category",
     "ChecksumError",

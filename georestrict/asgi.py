@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from inspect import isawaitable
+from threading import Thread
 from typing import Any
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
+from georestrict.decision import Decision
 from georestrict.endpoints import Around, around, overrule
 from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.mounts import find_paths
@@ -50,6 +53,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         coroutine function. Servers that ask what ``__call__`` is (uvicorn) look at the instance, so
         there it is one.
         """
+        self._tasks: set[asyncio.Task[None]] = set()
         app = self._asked if self.policies else self.app
         way_in = None if self.guard_caches else self.way_in
         self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
@@ -71,7 +75,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         if self.annotate or not plain:
             scope["georestrict"] = decision
         if not plain:
-            await self._announce(judgement, scope)
+            await self._announce(judgement)
         if decision.action is Action.BLOCK:
             await self._refuse(judgement, scope, receive, send)
             return
@@ -103,16 +107,54 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         finally:
             around.reset(request.token)
 
-    async def _announce(self, judgement: Judgement, scope: Scope) -> None:
+    async def _announce(self, judgement: Judgement) -> None:
         """Tell the app of a decision; a defect there does not touch the request."""
+        self.count_block(judgement)
         if self.on_decision is None:
             return
         try:
-            told = self.on_decision(judgement.decision, self.account(scope))
+            told = self.on_decision(judgement.decision, judgement.request.account)
             if isawaitable(told):
                 await told
         except Exception:
             logger.exception("on_decision failed; the request goes on")
+
+    def telling(self, account: str, decision: Decision) -> Callable[[], None]:
+        """Return what tells the app from any thread, in the loop that serves the request.
+
+        Where that is not asyncio's (but trio's), the hook has a thread and a loop of its own.
+        """
+
+        async def finish(told: Any) -> None:
+            try:
+                await told
+            except Exception:
+                logger.exception("on_account_flagged failed")
+
+        async def alone() -> None:
+            told = self.flag(account, decision)
+            if isawaitable(told):
+                await finish(told)
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return lambda: Thread(target=lambda: asyncio.run(alone())).start()
+
+        def start() -> None:
+            told = self.flag(account, decision)
+            if isawaitable(told):
+                task = loop.create_task(finish(told))
+                self._tasks.add(task)  # the loop itself keeps none (asyncio.create_task)
+                task.add_done_callback(self._tasks.discard)
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(start)
+            except RuntimeError:  # the server has ended its loop
+                logger.exception("on_account_flagged was not called")
+
+        return tell
 
     async def _refuse(
         self, judgement: Judgement, scope: Scope, receive: Receive, send: Send
@@ -228,7 +270,7 @@ class _Asked(Around):
         new = self.judgements[self._told :]
         self._told += len(new)
         for one in new:
-            await self._guard._announce(one, self.where)
+            await self._guard._announce(one)
             if one is not logged:
                 self._guard._log(one, self.where)
 

@@ -7,7 +7,7 @@ import mmap
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
@@ -49,6 +49,8 @@ class Match(NamedTuple):
     source: str  #: name of the source, or path of the list
     line: int  #: line or row in it, from 1
     date: date | None = None  #: of the source; None of a list
+    note: str = ""  #: what a list says of the entry: its comment, or the fields of a feed
+    until: datetime | None = None  #: when the entry of a list ends
 
 
 class Database:

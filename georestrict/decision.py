@@ -16,6 +16,7 @@ class Reason(StrEnum):
     COUNTRY = "country"  #: a rule that names countries, subdivisions or continents
     CATEGORY = "category"  #: a rule that names categories
     NETWORK = "network"  #: a rule that names lists, networks or AS numbers
+    ACCOUNT = "account"  #: a rule about where the account was seen lately
     REQUEST = "request"  #: a rule that says nothing about where from, such as a health path
     PREFLIGHT = "preflight"  #: a CORS preflight, let through by option
     DEFAULT = "default"  #: no rule matched a known country
@@ -32,8 +33,13 @@ class Code(StrEnum):
     COUNTRY = "unsupported_country_region_territory"
     ANONYMOUS = "anonymous_network"
     NETWORK = "network_not_allowed"
+    ACCOUNT = "account_location_restricted"
     UNRESOLVED = "client_address_unresolved"
     NO_LOCATION = "location_unavailable"
+
+
+# Asked several times a request; CPython 3.11 takes 80 ns to find a member of an enumeration.
+_ALLOW = Action.ALLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +75,4 @@ class Decision:
     @property
     def plain_allow(self) -> bool:
         """Whether there is nothing to tell about it."""
-        return self.decided is Action.ALLOW and not self.counted
+        return (self.would or self.action) is _ALLOW and not self.counted

@@ -51,6 +51,7 @@ class Around(ABC):
         self.received: Any = {**where}
         self.judgements: list[Judgement] = []  #: of the endpoint's policies, in order
         self.aborts: list[Exception] = []  #: what was raised instead of calling refused ones
+        self._identity = None if judgement is None else judgement.request.identity
 
     @abstractmethod
     def read(self, where: Any) -> Received:
@@ -98,7 +99,9 @@ class Around(ABC):
         return self._guard.change(first, cached=cached)
 
     def _judge(self, name: str) -> None:
-        judgement = self._guard.judge(self.read, self.where, self._guard.policies[name])
+        engine = self._guard.policies[name]
+        judgement = self._guard.judge(self.read, self.where, engine, self._identity)
+        self._identity = judgement.request.identity
         if judgement.decision.plain_allow:
             return
         self.where["georestrict"] = judgement.decision

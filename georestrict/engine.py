@@ -11,19 +11,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 from georestrict._core import Current, Tally
+from georestrict.accounts import Accounts
 from georestrict.database import Database, Match
 from georestrict.decision import Decision
 from georestrict.emergency import VARIABLE, Emergency
 from georestrict.errors import ConfigurationError
 from georestrict.location import Location
 from georestrict.policy import Action, Policy
-from georestrict.request import Request
+from georestrict.request import Identity, Request
 from georestrict.snapshot import Address, Snapshot
 
 logger = logging.getLogger("georestrict")
@@ -36,6 +37,7 @@ class Engine:
         policy: a ``Policy``, the path of a policy file, or a mapping.
         database: a ``Database``, the path of an image, or None for the default data.
         clock: seconds since the epoch, for policies with dates and for tests.
+        accounts: where accounts have been, for rules that ask; kept in this process if left out.
 
     >>> from georestrict import Engine
     >>> engine = Engine({"default": "allow", "rules": [
@@ -44,7 +46,8 @@ class Engine:
     'block'
 
     Raises:
-        ConfigurationError: if the policy, or a list that it names, is wrong.
+        ConfigurationError: if the policy, or a list that it names, is wrong, or asks for more than
+            is kept of accounts.
         DatabaseError: if the database cannot be used.
     """
 
@@ -54,9 +57,14 @@ class Engine:
         *,
         database: Database | str | Path | None = None,
         clock: Callable[[], float] = time.time,
+        accounts: Accounts | None = None,
     ) -> None:
+        if accounts is not None and not isinstance(accounts, Accounts):
+            raise ConfigurationError(f"accounts is {accounts!r}, must be Accounts")
         self._given = policy, database
         self._clock = clock
+        self._accounts = accounts
+        self._opening = threading.Lock()
         self._leader: Engine | None = None
         self._followers: WeakSet[Engine] = WeakSet()
         self._reloading = threading.Lock()
@@ -73,6 +81,7 @@ class Engine:
         policy: Policy | str | Path | Mapping[str, Any] | None = None,
         engine: Engine | None = None,
         database: Database | str | Path | None = None,
+        accounts: Accounts | None = None,
         block: Sequence[str] = (),
         warn: Sequence[str] = (),
         allow: Sequence[str] = (),
@@ -90,16 +99,16 @@ class Engine:
         if engine is not None:
             if not isinstance(engine, Engine):
                 raise ConfigurationError(f"options: engine is {engine!r}, must be an Engine")
-            if policy is not None or database is not None or short:
+            if any(given is not None for given in (policy, database, accounts)) or short:
                 raise ConfigurationError(
-                    "options: engine= comes alone; it has its policy and database already"
+                    "options: engine= comes alone; it has its policy, database and accounts already"
                 )
             return engine
         if policy is not None and short:
             raise ConfigurationError(f"options: give policy= or {', '.join(short)}=, not both")
         if policy is None:
             policy = Policy.short(block=block, warn=warn, allow=allow)
-        return cls(policy, database=database)
+        return cls(policy, database=database, accounts=accounts)
 
     @property
     def policy(self) -> Policy:
@@ -110,6 +119,26 @@ class Engine:
     def database(self) -> Database:
         """The database in use."""
         return self.snapshot.database
+
+    @property
+    def accounts(self) -> Accounts | None:
+        """Where accounts have been; None while nobody asks.
+
+        Engines over the same data share it (``with_policy``), and a reload leaves it as it is.
+        """
+        return (self._leader or self)._accounts
+
+    def remember(self) -> Accounts:
+        """Return ``accounts``; made in this process from now on, if there were none."""
+        leader = self._leader or self
+        with leader._opening:
+            if leader._accounts is None:
+                leader._accounts = Accounts(clock=self._clock)
+            return leader._accounts
+
+    def now(self) -> float:
+        """Return the time by the engine's clock, in seconds since the epoch."""
+        return self._clock()
 
     def decide(
         self,
@@ -130,7 +159,8 @@ class Engine:
         None and text that is no address are ``unresolved``. ``path`` is what the app sees,
         percent-decoded; ``raw_path`` the same as it was sent, where the server tells. ``host`` is
         that of the request, else its ``Host`` header's. ``attributes`` is what the app knows of
-        the request, and ``at`` a time to judge by instead of now. What no rule of the policy asks
+        the request, and ``at`` a time to judge by instead of now. Where a rule asks where accounts
+        have been, that ``account`` is here at that time is kept. What no rule of the policy asks
         about is not looked at. Never raises on an address, a path or a header.
 
         Raises:
@@ -147,6 +177,7 @@ class Engine:
             host or None,
             None if attributes is None else lambda: attributes,
             None if at is None else at.timestamp(),
+            identity=None if account is None else Identity(lambda _: account),
         )
         return self.snapshot.judge(address, request)[1]
 
@@ -175,7 +206,10 @@ class Engine:
         """
         leader = self._leader or self
         with leader._reloading:
-            engine = Engine(policy, database=leader.database, clock=self._clock)
+            engine = Engine(
+                policy, database=leader.database, clock=self._clock, accounts=leader.accounts
+            )
+            leader._accounts = engine.accounts
             engine._leader = leader
             leader._followers.add(engine)
         return engine
@@ -219,7 +253,28 @@ class Engine:
             tallies=self._tallies,
             clock=self._clock,
             emergency=self._switches.setdefault(path, Emergency(path)),
+            accounts=self._accounts_for(policy),
         )
+
+    def _accounts_for(self, policy: Policy) -> Accounts | None:
+        """Return the accounts, if a policy asks for them.
+
+        Raises:
+            ConfigurationError: if it asks for what is not kept any more.
+        """
+        asking = list(policy.account_words())
+        if not asking:
+            return None
+        accounts = self.remember()
+        for place, word in asking:
+            if word.within > accounts.keep:
+                days = -(-word.within // timedelta(days=1))
+                raise ConfigurationError(
+                    f"{policy.place}: {place}.within: is longer than what is kept of accounts "
+                    f"({accounts.keep.days} days), so the rest of it would see nothing; shorten "
+                    f'it, or give accounts=Accounts(keep="{days}d")'
+                )
+        return accounts
 
     def __repr__(self) -> str:
         return f"Engine({self.policy.place!r}, {self.database!r})"

@@ -8,6 +8,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from georestrict.accounts import Accounts
 from georestrict.address import (
     FAILED,
     ClientAddress,
@@ -17,13 +18,13 @@ from georestrict.address import (
     way_of,
 )
 from georestrict.database import Database
-from georestrict.decision import Decision
+from georestrict.decision import Decision, Reason
 from georestrict.engine import Engine
 from georestrict.errors import ConfigurationError
 from georestrict.observe import Observer, logger
 from georestrict.policy import Action, Policy
 from georestrict.policy.responses import ResponseType
-from georestrict.request import Request
+from georestrict.request import Identity, Request
 from georestrict.response import (
     Caller,
     Response,
@@ -38,7 +39,10 @@ from georestrict.response import (
     warnings,
 )
 
-_UNREAD = Request(path="")  # what is told of a request that could not be read
+# Blocks that say something about the account: it came from where the policy does not want it. Of
+# the others a network, a proxy or we ourselves may be the cause. A rule on everywhere but some
+# countries decides about addresses without a country, too: those say nothing.
+_ABOUT_ACCOUNTS = (Reason.COUNTRY, Reason.CATEGORY, Reason.NETWORK, Reason.ACCOUNT, Reason.DEFAULT)
 
 Change = Callable[[Iterable[tuple[str, str]]], list[tuple[str, str]]]
 
@@ -71,8 +75,9 @@ class Guard:
         database: a ``Database`` or the path of an image; the default data if left out.
         client: who is asking; ``Peer()`` if left out, ``TrustedProxies("10.0.3.0/24")`` behind
             a proxy.
-        identify: names the account of a scope or environ, for ``on_decision``, and is called only
-            with that. A plain function, as ``attributes`` is.
+        identify: names the account of a scope or environ, for ``on_decision`` and for rules about
+            where accounts have been; called at most once for a request, and only if one of these
+            asks. A plain function, as ``attributes`` is.
         attributes: tells what the app knows of a request (plan, channel, region …), from its scope
             or environ; called only when a rule that could match asks for it.
         annotate: leave the decision in the scope or environ, under ``georestrict``, for plainly
@@ -83,6 +88,12 @@ class Guard:
         on_decision: called once for each decision that is not a plain allow, with the decision and
             the account that ``identify`` names. Should it fail, the log says so, and the request
             goes on.
+        accounts: where accounts have been, for rules that ask, and how often each was blocked;
+            kept in this process if left out.
+        on_account_flagged: called once for each account of which as many requests were blocked as
+            ``accounts`` say (``flag_after``), with the account and the decision about the last.
+            What follows is up to the app. It is no part of the request, and should it fail, the log
+            says so.
         cors_origins: origins such as ``https://app.example.com`` whose browser apps may read what
             they are told.
         pass_preflights: let CORS preflights through to the app. What they ask for is then blocked.
@@ -116,12 +127,19 @@ class Guard:
         allow: Sequence[str] = (),
         responses: Mapping[str, Callable[[Decision, Any], Any]] | None = None,
         on_decision: Callable[[Decision, str | None], Any] | None = None,
+        accounts: Accounts | None = None,
+        on_account_flagged: Callable[[str, Decision], Any] | None = None,
         cors_origins: Iterable[str] = (),
         pass_preflights: bool = False,
         guard_caches: bool = False,
         policies: Mapping[str, Policy | str | Path | Mapping[str, Any] | Engine] | None = None,
     ) -> None:
-        hooks = {"identify": identify, "attributes": attributes, "on_decision": on_decision}
+        hooks = {
+            "identify": identify,
+            "attributes": attributes,
+            "on_decision": on_decision,
+            "on_account_flagged": on_account_flagged,
+        }
         for name, hook in (("app", app), *hooks.items()):
             if not callable(hook) and (hook is not None or name == "app"):
                 raise ConfigurationError(f"options: {name} is {hook!r}, must be callable")
@@ -134,13 +152,20 @@ class Guard:
                 raise ConfigurationError(f"options: {name} is {flag!r}, must be True or False")
         self.app = app
         self.engine = Engine.from_options(
-            policy=policy, engine=engine, database=database, block=block, warn=warn, allow=allow
+            policy=policy,
+            engine=engine,
+            database=database,
+            accounts=accounts,
+            block=block,
+            warn=warn,
+            allow=allow,
         )
         self.policies = self._checked_policies(policies)
         self.client = checked_strategy(client)
         self.way_in = way_of(self.client)
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
-        self.on_decision = on_decision
+        self.on_decision, self.on_account_flagged = on_decision, on_account_flagged
+        self._check_identified()
         self.cors_origins = checked_origins(cors_origins)
         self.pass_preflights, self.guard_caches = pass_preflights, guard_caches
         self.responses = self._checked_responses(responses)
@@ -152,18 +177,29 @@ class Guard:
         """Prepare what depends on the options, once they are all set."""
 
     def judge(
-        self, read: Callable[[Any], Received], where: Any, engine: Engine | None = None
+        self,
+        read: Callable[[Any], Received],
+        where: Any,
+        engine: Engine | None = None,
+        identity: Identity | None = None,
     ) -> Judgement:
         """Read a request, decide about it, and count that; by another engine, if one is given.
 
-        A defect of ours, of a strategy, of ``attributes`` or of the server blocks the request, and
-        says so in the log.
+        ``identity`` is who sends it, if the app may have been asked before. A defect of ours, of a
+        strategy, of ``attributes``, of ``identify`` or of the server blocks the request, and says
+        so in the log.
         """
-        client, request = FAILED, _UNREAD
+        client: ClientAddress = FAILED
+        request: Request | None = None
+        if identity is None and self.identify is not None:
+            identity = Identity(self.identify, where)
         snapshot = (engine or self.engine).snapshot
+        if snapshot.asks_accounts and identity is None:
+            self.observer.once("identify", _unidentified(snapshot.policy))
         try:
             received = read(where)
             request = received.request
+            request.identity = identity
             client = self.client.resolve(received.peer, received.headers)
             if engine is None:  # else it was seen already
                 self.observer.saw(received.peer, received.rewritten, received.headers, client)
@@ -179,6 +215,8 @@ class Guard:
         except Exception:
             logger.exception("deciding failed; the request is refused")
             tally, decision = snapshot.failed()
+            if request is None:  # it could not be read
+                request = Request(path="", identity=identity)
         tally.add()
         if client.address is None:
             self.observer.unresolved(client)
@@ -209,9 +247,43 @@ class Guard:
         """Return the response of a block that the policy's form describes."""
         return blocked(judgement.decision, judgement.policy, caller, self.cors_origins)
 
-    def account(self, where: Any) -> str | None:
-        """Return the account of a scope or environ, if the app can tell."""
-        return None if self.identify is None else self.identify(where)
+    def count_block(self, judgement: Judgement) -> None:
+        """Count a block for its account; once there were enough, the app is told.
+
+        What a dry run or the emergency switch lets through is no block. A defect does not touch
+        the request.
+        """
+        decision = judgement.decision
+        if (
+            self.on_account_flagged is None
+            or decision.action is not Action.BLOCK
+            or decision.reason not in _ABOUT_ACCOUNTS
+            or (decision.reason is Reason.COUNTRY and decision.country is None)
+        ):
+            return
+        try:
+            account = judgement.request.account
+            if account is not None:
+                tell = self.telling(account, decision)
+                self.engine.remember().blocked(account, self.engine.now(), tell)
+        except Exception:
+            logger.exception("counting an account's blocks failed; the request goes on")
+
+    def flag(self, account: str, decision: Decision) -> Any:
+        """Tell the app that an account is flagged; never raise. Return what the hook returns."""
+        hook = self.on_account_flagged
+        try:
+            return None if hook is None else hook(account, decision)
+        except Exception:
+            logger.exception("on_account_flagged failed")
+
+    def telling(self, account: str, decision: Decision) -> Callable[[], None]:
+        """Return what tells the app, from any thread, that an account is flagged."""
+
+        def tell() -> None:
+            self.flag(account, decision)
+
+        return tell
 
     def change(self, judgement: Judgement, *, cached: bool = True) -> Change | None:
         """Return what is done to the headers of the app's response; None if they stay as they are.
@@ -227,6 +299,19 @@ class Guard:
             return told
         return lambda headers: kept_from_shared_caches(told(headers))
 
+    def _check_identified(self) -> None:
+        """Check that the app names accounts where somebody asks for them."""
+        if self.identify is not None:
+            return
+        for engine in (self.engine, *self.policies.values()):
+            if engine.snapshot.asks_accounts:
+                raise ConfigurationError(f"options: {_unidentified(engine.policy)}")
+        if self.on_account_flagged is not None:
+            raise ConfigurationError(
+                "options: on_account_flagged comes without identify, so no account is known; give "
+                "identify=, a function that names the account of a scope or environ"
+            )
+
     def _check_awaited(self) -> None:
         """Check that every hook that has to be awaited is."""
         asked = {"identify": self.identify, "attributes": self.attributes}
@@ -237,7 +322,11 @@ class Guard:
                     "the middle of a decision; find out what it tells before, in a middleware "
                     "around this one"
                 )
-        for name, told in (("on_decision", self.on_decision), *self.responses.items()):
+        for name, told in (
+            ("on_decision", self.on_decision),
+            ("on_account_flagged", self.on_account_flagged),
+            *self.responses.items(),
+        ):
             if _has_to_be_awaited(told) and not self.awaits:
                 raise ConfigurationError(
                     f"options: {name} is a coroutine function, which WSGI cannot await; "
@@ -294,6 +383,14 @@ def _has_to_be_awaited(hook: Any) -> bool:
     if hook is None:
         return False
     return iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__)
+
+
+def _unidentified(policy: Policy) -> str:
+    place = next(place for place, _ in policy.account_words())
+    return (
+        f"{policy.place}: {place} asks where accounts have been, and nobody names them; give the "
+        "middleware identify=, a function that names the account of a scope or environ"
+    )
 
 
 def _missing(name: str | None) -> str:

@@ -29,9 +29,9 @@ from georestrict._core import Columns, Runs, Table, grow, merge, parse_network, 
 from georestrict.coverage import check_coverage
 from georestrict.database import Database, Match
 from georestrict.errors import ConfigurationError, FormatError
-from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
+from georestrict.labels import AsnLabel, Label, LabelSets, ListLabel, NetworksLabel
 from georestrict.policy import Policy
-from georestrict.sources import parse_list
+from georestrict.sources import Remark, parse_list, remarks
 from georestrict.sources.networks import NetworkList
 from georestrict.table import Image, encode
 from georestrict.tomlfile import files_of, hash_file, read_bytes
@@ -42,22 +42,34 @@ logger = logging.getLogger("georestrict")
 #: A test's tiny database is painted faster than a file is written.
 SHARED_FROM_BYTES = 16 * 1024
 SHARED_FROM_IMAGE_BYTES = 1 << 20
-_FORMAT = 3  # of the sections below
+#: How many different sets of lists may hold somewhere. Never more than there are ends of ranges:
+#: 1,000,000 ranges of which each meets fifty others' lists make two million, and painting these
+#: takes 1.1 GB and 20 s. Ordinary lists of that size make some thousands.
+MOST_SETS = 1 << 22
+_FORMAT = 4  # of the sections below
+
+
+class LoadedFile(NamedTuple):
+    """A file of a list as it was read."""
+
+    path: Path
+    networks: NetworkList
+    text: bytes = b""  #: what it holds, if that is kept
 
 
 class LoadedList(NamedTuple):
     """A list as it was read."""
 
-    files: list[tuple[Path, NetworkList]]
+    files: list[LoadedFile]
     digest: bytes  #: SHA-256 of its file, or of the digests of its folder's files
 
     @property
     def networks(self) -> NetworkList:
         """The networks of all files; their lines do not say of which."""
         if len(self.files) == 1:
-            return self.files[0][1]
+            return self.files[0].networks
         joined = NetworkList(Columns.empty(), Columns.empty())
-        for _, networks in self.files:
+        for _, networks, _ in self.files:
             for columns, more in ((joined.ipv4, networks.ipv4), (joined.ipv6, networks.ipv6)):
                 for column, values in zip(columns, more, strict=True):
                     column.extend(values)
@@ -66,7 +78,7 @@ class LoadedList(NamedTuple):
     @property
     def entries(self) -> int:
         """How many entries there are, with those that have ended."""
-        return sum(len(networks) + networks.ended for _, networks in self.files)
+        return sum(len(networks) + networks.ended for _, networks, _ in self.files)
 
 
 class Painting(NamedTuple):
@@ -93,9 +105,9 @@ class Lists:
     """
 
     table: Table
-    bases: array[int]  #: for each class of the table its class of the database …
-    held: array[int]  #: … and which of ``sets`` holds there
-    sets: list[frozenset[Label]]
+    bases: Sequence[int]  #: for each class of the table its class of the database …
+    held: Sequence[int]  #: … and which of ``sets`` holds there
+    sets: LabelSets
 
     def __init__(
         self, policy: Policy, database: Database, clock: Callable[[], float] = time.time
@@ -121,25 +133,33 @@ class Lists:
         if not self._labels:
             self.table = database.table
             count = len(database.classes)
-            self._name(array("I", range(count)), array("I", bytes(4 * count)), [0])
+            self._name(array("I", range(count)), array("I", bytes(4 * count)), self._sets([0]))
         elif self._worth_sharing():
             digests = [self._digest(name) for name in policy.lists]
             cache.shared(self._key(digests), self._read, self._build)
         else:
-            self._kept = {name: self._load(name) for name in policy.lists}
-            painting = paint(database, self._members(self._kept.values()))
+            self._kept = {name: self._load(name, keep=True) for name in policy.lists}
+            painting = self._paint(self._kept.values())
             self.table = Table(*painting[:3], len(painting.classes))
-            self._name(painting.classes, painting.held, painting.sets)
+            self._name(painting.classes, painting.held, self._sets(painting.sets))
 
     def matches(self, addresses: Sequence[tuple[int, int]]) -> Iterator[Match]:
         """Yield the lines of the lists that hold one of some addresses: slow, for people.
 
-        Lists that are shared are not kept by each process: they are read again.
+        Lists that are shared are not kept by each process: those that hold one are read again.
         """
+        held = {
+            label.name
+            for address in addresses
+            for label in self.sets[self.held[self.table.find_value(*address)]]
+            if isinstance(label, ListLabel)
+        }
         for number, (name, source) in enumerate(self._policy.lists.items()):
+            if name not in held:
+                continue
             loaded = self._kept.get(name)
             if loaded is None:
-                loaded = self._load(name)
+                loaded = self._load(name, keep=True)
                 if loaded.digest != self._digests[number]:
                     logger.warning(
                         "%s has changed since it was put in force, so its lines cannot be told; "
@@ -147,18 +167,15 @@ class Lists:
                         source.path,
                     )
                     continue
-            for path, networks in loaded.files:
-                for version, value in addresses:
-                    columns = networks.ipv4 if version == 4 else networks.ipv6
-                    for first, last, line in _holding(columns, version, value):
-                        yield Match("list", name, first, last, str(path), line)
+            for file in loaded.files:
+                yield from _matching(name, file, addresses)
 
     def _place(self, name: str) -> str:
         return f"{self._policy.place}: lists.{name}.path"
 
-    def _load(self, name: str) -> LoadedList:
+    def _load(self, name: str, *, keep: bool = False) -> LoadedList:
         """Read one of the lists."""
-        loaded = load(self._policy.lists[name].path, self._place(name), self._at)
+        loaded = load(self._policy.lists[name].path, self._place(name), self._at, keep=keep)
         self._check_not_empty(name, loaded.entries)
         return loaded
 
@@ -174,6 +191,19 @@ class Lists:
                 f"{self._place(name)}: {source.path} has no networks, so its rules would match "
                 f"nothing; fill it, or set allow_empty = true under [lists.{name}]"
             )
+
+    def _paint(self, lists: Iterable[LoadedList]) -> Painting:
+        """Lay the lists, networks and AS numbers over the database's runs."""
+        members = self._members(lists)
+        try:
+            return paint(self._database, members)
+        except OverflowError as error:
+            count = sum(len(networks) for networks in members)
+            raise ConfigurationError(
+                f"{self._policy.place}: its {len(members):,} lists and sets of networks, with "
+                f"{count:,} ranges, do not fit into one table: {error}; leave out lists, or join "
+                "those that the same rules name"
+            ) from error
 
     def _members(self, lists: Iterable[LoadedList]) -> list[NetworkList]:
         """Return what is painted, in the order of the labels."""
@@ -217,12 +247,11 @@ class Lists:
         """
         loaded = [self._load(name) for name in self._policy.lists]
         key = self._key(each.digest for each in loaded)
-        painting = paint(self._database, self._members(loaded))
-        files = [networks for each in loaded for _, networks in each.files]
+        painting = self._paint(loaded)
+        files = [networks for each in loaded for _, networks, _ in each.files]
         meta = {
             "key": key,
             "roots": [painting.root4, painting.root6],
-            "sets": [format(number, "x") for number in painting.sets],
             "lists": [[each.entries, each.digest.hex()] for each in loaded],
             "since": max((each.since for each in files if each.ended), default=None),
             "until": min((each.until for each in files if each.until < inf), default=None),
@@ -231,6 +260,7 @@ class Lists:
             "meta": json.dumps(meta).encode(),
             "classes": _bytes(painting.classes),
             "held": _bytes(painting.held),
+            "sets": self._sets(painting.sets).packed,
             "cells": _bytes(painting.cells),
         }
         return key, encode(sections)
@@ -243,10 +273,9 @@ class Lists:
         """
         try:
             meta = json.loads(bytes(image.section("meta")))
-            classes, held = array("I"), array("I")
-            classes.frombytes(image.section("classes"))
-            held.frombytes(image.section("held"))
-            sets = [int(number, 16) for number in meta["sets"]]
+            classes = image.section("classes").cast("I")
+            held = image.section("held").cast("I")
+            sets = LabelSets(self._labels, image.section("sets"))
             digests = [bytes.fromhex(digest) for _, digest in meta["lists"]]
             counts = [int(count) for count, _ in meta["lists"]]
             if meta["key"] != self._key(digests) or len(digests) != len(self._policy.lists):
@@ -255,8 +284,8 @@ class Lists:
             holds = (since is None or since <= self._at) and (until is None or self._at < until)
             if len(classes) != len(held) or max(classes) >= len(self._database.classes):
                 raise ValueError("its classes are not those of the database")
-            if max(held) >= len(sets) or min(sets) < 0 or max(sets) >> len(self._labels):
-                raise ValueError("it has other lists")
+            if max(held) >= len(sets):
+                raise ValueError("a class has a set of labels that there is not")
             root4, root6 = meta["roots"]
             table = Table(image.section("cells"), root4, root6, len(classes))
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -268,28 +297,31 @@ class Lists:
         self.table, self._digests = table, digests
         self._name(classes, held, sets)
 
-    def _name(self, bases: array[int], held: array[int], sets: Iterable[int]) -> None:
-        self.bases, self.held = bases, held
-        self.sets = [
-            frozenset(label for at, label in enumerate(self._labels) if bits >> at & 1)
-            for bits in sets
-        ]
+    def _sets(self, sets: Iterable[int]) -> LabelSets:
+        return LabelSets.of(self._labels, sets)
+
+    def _name(self, bases: Sequence[int], held: Sequence[int], sets: LabelSets) -> None:
+        self.bases, self.held, self.sets = bases, held, sets
 
 
-def load(path: Path, place: str = "", at: float | None = None) -> LoadedList:
+def load(path: Path, place: str = "", at: float | None = None, *, keep: bool = False) -> LoadedList:
     """Read a list: a file, or the files of a folder; ``at`` says when, to leave out what ended.
+
+    With ``keep`` the files' text is kept, which tells the remarks of their entries.
 
     Raises:
         ConfigurationError: if it or an entry cannot be read; ``place`` says where it is named.
     """
-    files, digests = [], []
+    files: list[LoadedFile] = []
+    digests = []
     for each in files_of(path, place):
         data = read_bytes(each, place)
         digests.append(hashlib.sha256(data).digest())
         try:
-            files.append((each, parse_list(data, str(each), at)))
+            networks = parse_list(data, str(each), at)
         except FormatError as error:
             raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
+        files.append(LoadedFile(each, networks, data if keep else b""))
     return LoadedList(files, _joined(digests))
 
 
@@ -308,7 +340,11 @@ def parsed_networks(texts: Iterable[str]) -> NetworkList:
 
 
 def paint(database: Database, members: Sequence[NetworkList]) -> Painting:
-    """Lay lists over the database's runs."""
+    """Lay lists over the database's runs.
+
+    Raises:
+        OverflowError: if they make more sets, classes or cells than there may be.
+    """
     sets: dict[int, int] = {0: 0}
     classes: dict[tuple[int, int], int] = {}
     painted: list[Runs] = []
@@ -339,11 +375,29 @@ def _merged(
     left: Runs, left_sets: Sequence[int], right: Runs, right_sets: Sequence[int]
 ) -> tuple[Runs, list[int]]:
     runs, pairs = merge(left, right)
+    if len(pairs) > MOST_SETS:
+        raise OverflowError(f"{len(pairs):,} different sets of them hold somewhere")
     return runs, [left_sets[a] | right_sets[b] for a, b in pairs]
 
 
 def _bytes(numbers: array[int]) -> memoryview:
     return memoryview(numbers).cast("B")
+
+
+def _matching(name: str, file: LoadedFile, addresses: Iterable[tuple[int, int]]) -> Iterator[Match]:
+    """Yield the entries of a list's file that hold one of some addresses."""
+    found = [
+        (first, last, line)
+        for version, value in addresses
+        for first, last, line in _holding(
+            file.networks.ipv4 if version == 4 else file.networks.ipv6, version, value
+        )
+    ]
+    said = remarks(file.text, str(file.path), {line for _, _, line in found}) if found else {}
+    for first, last, line in found:
+        remark = said.get(line, Remark())
+        match = Match("list", name, first, last, str(file.path), line)
+        yield match._replace(note=remark.note, until=remark.until)
 
 
 def _holding(columns: Columns, version: int, value: int) -> Iterable[tuple[Any, Any, int]]:

@@ -7,13 +7,46 @@ import hmac
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from itertools import islice
+from typing import Any
 
 from georestrict.policy import Credential
+from georestrict.policy.accounts import AccountWord, History
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 #: More hosts than anybody has a reason to name in one request are not told apart.
 MOST_HOSTS = 8
+
+
+class Identity:
+    """Who sends a request: the account that the app names, asked for when it matters, and once.
+
+    ``ask`` gets ``where``, the scope or environ.
+    """
+
+    __slots__ = ("_account", "_ask", "_where")
+
+    def __init__(self, ask: Callable[[Any], str | None], where: Any = None) -> None:
+        self._ask: Callable[[Any], str | None] | None = ask
+        self._where = where
+        self._account: str | None = None
+
+    @property
+    def account(self) -> str | None:
+        """The account; None if the app names none.
+
+        Raises:
+            TypeError: the first time, if what the app returns is no text.
+        """
+        ask = self._ask
+        if ask is not None:
+            self._ask = None  # it is not asked again if it fails
+            told = ask(self._where)
+            if told is not None and not isinstance(told, str):
+                kind = type(told).__name__  # the value may be somebody's name
+                raise TypeError(f"identify returned a value of {kind}, must be text or None")
+            self._account = told or None
+        return self._account
 
 
 class Request:
@@ -24,6 +57,7 @@ class Request:
     apps do not agree on what they route on, it is ``disputed``, and exempt as nothing. ``host`` is
     None where the headers say it. ``attributes`` is called when a rule asks what the app knows of
     the request. ``at`` is the time to judge by, in seconds since the epoch, instead of now.
+    ``identity`` tells who sends it, and ``history`` what is kept of accounts.
     """
 
     __slots__ = (
@@ -32,7 +66,9 @@ class Request:
         "at",
         "disputed",
         "headers",
+        "history",
         "host",
+        "identity",
         "method",
         "other_paths",
         "path",
@@ -53,12 +89,20 @@ class Request:
         at: float | None = None,
         other_paths: tuple[str, ...] = (),
         disputed: bool = False,
+        identity: Identity | None = None,
     ) -> None:
         self.path, self.raw_path, self.method, self.protocol = path, raw_path, method, protocol
         self.headers, self.host, self.tell, self.at = headers, host, attributes, at
         self.other_paths, self.disputed = other_paths, disputed
+        self.identity = identity
+        self.history: History | None = None
         self._attributes: Mapping[str, str] | None = None
         self._digests: dict[str, str] | None = None
+
+    @property
+    def account(self) -> str | None:
+        """The account that sends the request, if the app names one."""
+        return None if self.identity is None else self.identity.account
 
     def header(self, name: str) -> bytes | None:
         """Return the value of a header field; several lines are joined, as WSGI does."""
@@ -91,6 +135,11 @@ class Request:
             self._attributes = told or {}
         value = self._attributes.get(attribute)
         return isinstance(value, str) and value in values
+
+    def has_been(self, word: AccountWord, now: float) -> bool:
+        """Return whether what a word says of an account's past is so of this one's."""
+        history, account = self.history, self.account
+        return history is not None and account is not None and word.holds(history, account, now)
 
     def shows(self, credential: Credential, now: float) -> bool:
         """Return whether the request shows a credential that holds at a time.

@@ -7,13 +7,16 @@ Every list and network of the policy is painted over the database's runs::
 
 Location and labels give the verdict (``verdicts.py``); classes that the policy does not tell apart
 share one. A decision with its location is made when it is first told.
+
+Where a rule asks where accounts have been, some classes are *watched*: what a request from there
+shows of its account is kept, before the request is judged.
 """
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar, cast
@@ -26,6 +29,7 @@ from georestrict.labels import Label, ListLabel
 from georestrict.lists import Lists
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Policy
+from georestrict.policy.accounts import History
 from georestrict.request import Request
 from georestrict.verdicts import Program, Verdict, Verdicts
 
@@ -33,6 +37,9 @@ Address = str | IPv4Address | IPv6Address
 
 _Item = TypeVar("_Item")
 _UNRESOLVED = Location(status=Status.UNRESOLVED)
+
+#: Decisions that are kept, with the lists of their class: 600 bytes each
+MOST_DECISIONS = 1 << 16
 
 
 class Snapshot:
@@ -46,23 +53,28 @@ class Snapshot:
         tallies: dict[Decision, Tally] | None = None,
         clock: Callable[[], float] = time.time,
         emergency: Emergency | None = None,
+        accounts: History | None = None,
     ) -> None:
-        self.policy, self.database = policy, database
+        self.policy, self.database, self._accounts = policy, database, accounts
         self._clock, self._emergency = clock, emergency
         self._rules = Verdicts(policy, {} if tallies is None else tallies)
         self._lists = Lists(policy, database, clock)
         self._table = self._lists.table
         # Which rules match a class: those that match its class of the database, and its lists.
-        self._by_base = [self._rules.matching_location(location) for location in database.classes]
-        self._by_set = [self._rules.matching_labels(labels) for labels in self._lists.sets]
+        self._by_base = _for_each(database.classes, self._rules.matching_location)
+        self.asks_accounts = self._rules.asks_accounts
+        # What a class of the database shows of an account; nothing where no rule asks.
+        self._sightings = _for_each(database.classes, self._rules.sighting)
+        by_set = [*self._rules.matching_each(self._lists.sets)]
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
         self._verdicts: list[Verdict | None] = [None]
-        self._numbers: dict[tuple[int, str | None, Status], int] = {}
+        self._watched: set[int] = set()  # numbers of verdicts
+        self._numbers: dict[tuple[int, str | None, Status, bool], int] = {}
         self._verdict_of = array(
             "I",
             (
-                0 if database.looked_through[base] else self._number(base, self._by_set[held])
+                0 if database.looked_through[base] else self._number(base, by_set[held])
                 for base, held in zip(self._lists.bases, self._lists.held, strict=True)
             ),
         )
@@ -78,23 +90,30 @@ class Snapshot:
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
         location = self.database.classes[base]
-        key = self._by_base[base] & by_set, location.country, location.status
+        is_watched = self._sightings[base] is not None
+        matching = self._rules.telling(self._by_base[base] & by_set)
+        key = matching, location.country, location.status, is_watched
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._verdicts)
-            self._verdicts.append(self._rules.of(key[0], location))
+            self._verdicts.append(self._rules.of(matching, location))
+            if is_watched:
+                self._watched.add(number)
         return number
 
     def _passes(self) -> Passes:
         """Return what the gate may let through without asking: plain allows.
 
-        A private peer may be a proxy that nobody declared, which only its headers tell. The gate
-        knows 16-bit verdicts; in a policy with more, the others go the slow way.
+        A private peer may be a proxy that nobody declared, which only its headers tell. What is
+        watched has to be kept. The gate knows 16-bit verdicts; in a policy with more, the others
+        go the slow way.
         """
         kinds = bytearray()
         routes = self._rules.routes
-        for verdict in self._verdicts[: 1 << 16]:
-            if isinstance(verdict, Tally) and verdict.decision.plain_allow:
+        for number, verdict in enumerate(self._verdicts[: 1 << 16]):
+            if number in self._watched:
+                kinds.append(SLOW)
+            elif isinstance(verdict, Tally) and verdict.decision.plain_allow:
                 private = verdict.decision.location.status is Status.PRIVATE
                 kinds.append(PLAIN_PRIVATE if private else PLAIN)
             else:
@@ -124,18 +143,25 @@ class Snapshot:
         """Return what counts the decision for an address and a request, and the decision."""
         where = self._where(address)
         verdict = self._verdict_at(where)
+        if self.asks_accounts:
+            self._keep(self._sighting(where), request)
         if isinstance(verdict, Tally):
             tally, decision = self._enforced(where, verdict, request)
-            if isinstance(where, int) and decision.plain_allow:
+            if isinstance(where, int) and decision.plain_allow and self._keeps():
                 _put(self._annotations, where, decision)
             return tally, decision
         route = self._rules.routes.find(request)
         outcome = self._rules.for_route(verdict, route)
         if not isinstance(outcome, Tally):
-            now = self._clock() if request.at is None else request.at
+            now = self.time_of(request)
             return self._enforced(where, self._rules.run(verdict, outcome, request, now), request)
         tally, decision = self._enforced(where, outcome, request)
-        if route.number is not None and isinstance(where, int) and decision.plain_allow:
+        if (
+            route.number is not None
+            and isinstance(where, int)
+            and decision.plain_allow
+            and self._keeps()
+        ):
             known = self._by_path[where] if where < len(self._by_path) else None
             if known is None:
                 known = []
@@ -149,13 +175,33 @@ class Snapshot:
         """Judge a request from a location, held by lists and networks, without an address."""
         matching = self._rules.matching_location(location) & self._rules.matching_labels(labels)
         verdict = self._rules.of(matching, location)
+        self._keep(self._rules.sighting(location), request)
         if isinstance(verdict, Program):
             outcome = self._rules.for_route(verdict, self._rules.routes.find(request))
             if not isinstance(outcome, Tally):
-                now = self._clock() if request.at is None else request.at
+                now = self.time_of(request)
                 outcome = self._rules.run(verdict, outcome, request, now)
             verdict = outcome
         return verdict, replace(verdict.decision, location=_with_lists(location, labels))
+
+    def time_of(self, request: Request) -> float:
+        """Return the time by which a request is judged, in seconds since the epoch."""
+        return self._clock() if request.at is None else request.at
+
+    def _sighting(self, where: _Where) -> tuple[str, str] | None:
+        """Return what a request from a class shows of its account."""
+        return None if where is None else self._sightings[self._base(where)]
+
+    def _keep(self, seen: tuple[str, str] | None, request: Request) -> None:
+        """Keep what a request shows of its account, so that it counts when that is judged."""
+        history = request.history
+        if history is None:
+            history = request.history = self._accounts
+        if seen is None or history is None:
+            return
+        account = request.account
+        if account is not None:
+            history.saw(account, seen[0], seen[1], self.time_of(request))
 
     def failed(self) -> tuple[Tally, Decision]:
         """Return what holds where deciding failed: a block, unless the emergency switch is on."""
@@ -200,25 +246,32 @@ class Snapshot:
         verdict = self._pairs.get(where[:2])
         if verdict is None:
             base, labels = self._meaning(where)
-            matching = self._by_base[base] & self._rules.matching_labels(labels)
+            matching = self._rules.telling(
+                self._by_base[base] & self._rules.matching_labels(labels)
+            )
             verdict = self._pairs[where[:2]] = self._rules.of(matching, self.database.classes[base])
         return verdict
+
+    def _base(self, where: int | _Carried) -> int:
+        """Return the class of the database; of a carried address that one's."""
+        if isinstance(where, int):
+            return self._lists.bases[where]
+        outer, inner, _ = where
+        return self._lists.bases[outer if inner is None else inner]
 
     def _meaning(self, where: int | _Carried) -> tuple[int, frozenset[Label]]:
         """Return the class of the database, and the labels; of a carried address and its bearer."""
         if isinstance(where, int):
             return self._lists.bases[where], self._lists.sets[self._lists.held[where]]
         outer, inner, _ = where
-        if inner is None:
-            return self._meaning(outer)
-        base, labels = self._meaning(inner)
-        return base, labels | self._meaning(outer)[1]
+        labels = self._meaning(outer)[1]
+        return self._base(where), labels if inner is None else labels | self._meaning(inner)[1]
 
     def _decision(self, where: _Where, tally: Tally) -> Decision:
         """Return a decision as it is told: with the location of this class, and its lists.
 
-        It is made once for each class. For addresses that carry another it is made each time:
-        they are rare, and their pairs of classes many.
+        It is made once for each class, up to a number. For addresses that carry another it is
+        made each time: they are rare, and their pairs of classes many.
         """
         decision: Decision = tally.decision
         if where is None:
@@ -230,9 +283,14 @@ class Snapshot:
         location = _with_lists(self.database.classes[base], labels)
         if isinstance(where, int):
             decision = replace(decision, location=location)
-            self._decisions[where, tally] = decision
+            if self._keeps():
+                self._decisions[where, tally] = decision
             return decision
         return replace(decision, location=replace(location, via=where[2]))
+
+    def _keeps(self) -> bool:
+        """Whether decisions are still kept: lists that overlap freely make millions of classes."""
+        return len(self._decisions) < MOST_DECISIONS
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the lists that hold it."""
@@ -267,6 +325,22 @@ class Snapshot:
         """Return the class of the IPv4 address that an IPv6 address is looked through to."""
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
+
+
+def _for_each(classes: Sequence[Location], tell: Callable[[Location], _Item]) -> list[_Item]:
+    """Return what is told of each class; asked once for those that differ by their provider only.
+
+    No rule asks for that, and there are several times as many classes as without it.
+    """
+    alike: dict[tuple[object, ...], _Item] = {}
+    told = []
+    for location in classes:
+        categories = tuple(location.categories.items())
+        key = location.country, location.subdivision, location.status, categories
+        if key not in alike:
+            alike[key] = tell(location)
+        told.append(alike[key])
+    return told
 
 
 def _with_lists(location: Location, labels: frozenset[Label]) -> Location:

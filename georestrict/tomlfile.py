@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from georestrict.errors import ConfigurationError
+
+_ATTEMPTS = 5
+_CHANGING = "it was written to each time that it was read; replace it by renaming a whole file"
+
+
+def _written(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -57,11 +66,21 @@ def parsed_toml(text: str, path: Path) -> dict[str, Any]:
 def read_bytes(path: Path, place: str = "") -> bytes:
     """Return the bytes of a file that the configuration names.
 
+    What is written while it is read is read again: half a list would pass for a whole one.
+
     Raises:
-        ConfigurationError: if it cannot be read; ``place`` says where it was named.
+        ConfigurationError: if it cannot be read, or is written to all the time; ``place`` says
+            where it was named.
     """
     with _told(path, place):
-        return path.read_bytes()
+        for _ in range(_ATTEMPTS):
+            with path.open("rb") as file:
+                before = os.fstat(file.fileno())
+                data = file.read()
+                after = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode) or _written(before) == _written(after):
+                return data
+        raise ValueError(_CHANGING)
 
 
 def hash_file(path: Path, place: str = "") -> bytes:

@@ -9,21 +9,23 @@ lists and networks that hold it::
                                              └─► Steps: what depends on time or sender
 
 A program is evaluated once for each route (``routes.py``). What is left for a request are the rules
-with dates, credentials or attributes.
+with dates, credentials, attributes, or words about the account's past.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from georestrict._core import Tally
 from georestrict.decision import Code, Decision, Reason
 from georestrict.groups import continent_of
-from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
+from georestrict.labels import AsnLabel, Label, LabelSets, ListLabel, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.masks import Index, bits
 from georestrict.networks import ANONYMOUS, Confidence
 from georestrict.policy import Action, Fallback, Policy, Rule, Words
+from georestrict.policy.accounts import category_of
 from georestrict.policy.words import whole_families
 from georestrict.request import Request
 from georestrict.routes import Route, Routes
@@ -42,6 +44,8 @@ class Verdicts:
         self._rule_bits = sum(1 << at for at in self._rules)
         self.routes = Routes(self._conditions, policy.paths_ignore_case)
         self._where = Where(self._conditions)
+        self._about_accounts = [word for words in self._conditions for word in words.about_accounts]
+        self._certain = sum(1 << at for at in self._rules if self._decides(at))
         self._known: dict[tuple[object, ...], Tally] = {}
         self.failure = self._tally(Location(), Reason.ERROR, Action.BLOCK)
         self.preflight = self._tally(Location(), Reason.PREFLIGHT, Action.ALLOW)
@@ -53,6 +57,38 @@ class Verdicts:
     def matching_labels(self, labels: frozenset[Label]) -> int:
         """Return the conditions whose words about lists, networks and AS numbers match."""
         return self._where.labels(labels)
+
+    @property
+    def asks_accounts(self) -> bool:
+        """Whether a rule or an exception asks where accounts have been."""
+        return bool(self._about_accounts)
+
+    def sighting(self, location: Location) -> tuple[str, str] | None:
+        """Return what a request from a location shows of its account: a country and a category.
+
+        None if no rule asks for that: then it need not be kept.
+        """
+        if location.country is None or not self._about_accounts:
+            return None
+        seen = location.country, category_of(location.categories)
+        return seen if any(word.asks_for(*seen) for word in self._about_accounts) else None
+
+    def matching_each(self, sets: LabelSets) -> Iterator[int]:
+        """Yield what ``matching_labels`` returns for each of many sets."""
+        return self._where.each(sets)
+
+    def telling(self, matching: int) -> int:
+        """Return those of the matching conditions that can tell: up to a rule that decides.
+
+        So 100 lists with a rule each give a hundred verdicts, and not one for each overlap.
+        """
+        first = matching & self._certain
+        return matching & ((first & -first) << 1) - 1 if first else matching
+
+    def _decides(self, at: int) -> bool:
+        """Return whether a rule decides whenever it matches where from."""
+        step = None if self._rules[at].unless else self._step(at, 1 << at, None)
+        return step is not None and not step.depends and step.rule.action is not Action.COUNT
 
     def of(self, matching: int, location: Location) -> Verdict:
         """Return the verdict for a location and the conditions that match where from."""
@@ -108,14 +144,14 @@ class Verdicts:
         strict = route is None or bool(route.strict >> at & 1)
         if not strict and Action.BLOCK not in rule.actions:
             return None
-        depends = rule.depends_on_time or bool(rule.credentials or rule.attributes)
+        depends = rule.depends_on_time or rule.says_who
         depends = depends or (route is None and bool(self.routes.asking >> at & 1))
         exceptions = []
         for place, words in enumerate(rule.unless, at + 1):
             if not matching >> place & 1 or (route is not None and not route.strict >> place & 1):
                 continue
             asks = route is None and self.routes.asking >> place & 1
-            if not (asks or words.credentials or words.attributes):
+            if not (asks or words.says_who):
                 return None
             exceptions.append(words)
             depends = True
@@ -146,7 +182,13 @@ class Verdicts:
             request.shows(credentials[name], now) for name in words.credentials
         ):
             return False
-        return all(request.says(attribute, values) for attribute, values in words.attributes)
+        for attribute, values in words.attributes:
+            if not request.says(attribute, values):
+                return False
+        seen, many = words.account_seen_in, words.account_countries
+        return (seen is None or request.has_been(seen, now)) and (
+            many is None or request.has_been(many, now)
+        )
 
     def softened(self, decision: Decision) -> Tally:
         """Return a block as the warning that the emergency switch makes of it."""
@@ -222,6 +264,7 @@ class Where:
         )
         self._anywhere = Index([True] if words.anywhere else [] for words in conditions)
         self._asns = Index([AsnLabel(number) for number in words.asns] for words in conditions)
+        self._count = len(conditions)
 
     def location(self, location: Location) -> int:
         """Return the conditions whose words about the location match."""
@@ -244,6 +287,19 @@ class Where:
     def labels(self, labels: frozenset[Label]) -> int:
         """Return the conditions whose words about lists, networks and AS numbers match."""
         return self._lists.of(labels) & self._networks.of(labels) & self._asns.of(labels)
+
+    def each(self, sets: LabelSets) -> Iterator[int]:
+        """Yield what ``labels`` returns for each of many sets: the three words side by side."""
+        count, every = self._count, (1 << self._count) - 1
+
+        def beside(labels: Iterable[Label]) -> int:
+            words = self._lists, self._networks, self._asns
+            return sum(word.of(labels) << count * at for at, word in enumerate(words))
+
+        always = beside(())
+        for union in sets.unions([beside((label,)) for label in sets.labels]):
+            mask = union | always
+            yield mask & mask >> count & mask >> 2 * count & every
 
 
 @dataclass(slots=True)
@@ -277,6 +333,8 @@ Verdict = Tally | Program
 
 
 def _reason(rule: Rule) -> Reason:
+    if rule.about_accounts:
+        return Reason.ACCOUNT
     if rule.categories:
         return Reason.CATEGORY
     if _names_countries(rule):
@@ -299,6 +357,7 @@ def _code(reason: Reason, rule: Rule | None) -> Code:
         return Code.ANONYMOUS if anonymous else Code.NETWORK
     return {
         Reason.NETWORK: Code.NETWORK,
+        Reason.ACCOUNT: Code.ACCOUNT,
         Reason.PRIVATE: Code.NETWORK,
         Reason.UNRESOLVED: Code.UNRESOLVED,
         Reason.NO_DATA: Code.NO_LOCATION,

@@ -55,7 +55,7 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         if self.annotate or not plain:
             environ["georestrict"] = decision
         if not plain:
-            self._announce(judgement, environ)
+            self._announce(judgement)
         if decision.action is Action.BLOCK:
             return self._refuse(judgement, environ, start_response)
         if not plain:
@@ -89,12 +89,13 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         request.tell(refusal)
         return self._refuse(refusal, environ, request.refusing)
 
-    def _announce(self, judgement: Judgement, environ: Environ) -> None:
+    def _announce(self, judgement: Judgement) -> None:
         """Tell the app of a decision; a defect there does not touch the request."""
+        self.count_block(judgement)
         if self.on_decision is None:
             return
         try:
-            self.on_decision(judgement.decision, self.account(environ))
+            self.on_decision(judgement.decision, judgement.request.account)
         except Exception:
             logger.exception("on_decision failed; the request goes on")
 
@@ -167,7 +168,7 @@ class _Asked(Around):
         new = self.judgements[self._told :]
         self._told += len(new)
         for one in new:
-            self._guard._announce(one, self.where)
+            self._guard._announce(one)
             if one is not logged:
                 self._guard._log(one, self.where)
 

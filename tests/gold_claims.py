@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-ORDER = ["relay", "tor", "vpn", "proxy", "bot", "cdn", "hosting"]
+ORDER = ["tor", "relay", "vpn", "proxy", "bot", "cdn", "hosting"]
 SURE = ["low", "medium", "high"]
 
 

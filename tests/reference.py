@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -29,6 +29,9 @@ CONFIDENCE = ("low", "medium", "high")
 ANONYMOUS = ("vpn", "tor", "relay", "proxy")
 ABOUT_COUNTRIES = {"countries", "subdivisions", "continents"}
 EVERYWHERE = ["0.0.0.0/0", "::/0"]
+MEDIUM = CONFIDENCE.index("medium")
+MOST_TELLING = ("tor", "vpn", "proxy", "relay", "bot", "cdn", "hosting")
+HIDING = ("tor", "vpn", "proxy")  # who comes through these can be anywhere
 PRIVATE = [
     "10.0.0.0/8",
     "127.0.0.0/8",
@@ -78,7 +81,17 @@ class Asked:
     protocol: str = "http"
     headers: Sequence[tuple[bytes, bytes]] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    account: str | None = None
     emergency: bool = False
+
+
+class Seen(NamedTuple):
+    """That an account sent a request from a country, through a category of network or none."""
+
+    account: str
+    country: str
+    category: str
+    at: datetime
 
 
 class Place(NamedTuple):
@@ -93,13 +106,23 @@ class Place(NamedTuple):
     lists: frozenset[str] = frozenset()
 
 
-def decide(policy: Mapping[str, Any], world: World, asked: Asked) -> Answer:
-    """Try the rules in their order: the first one that matches decides, a counting one goes on."""
+def decide(
+    policy: Mapping[str, Any], world: World, asked: Asked, history: list[Seen] | None = None
+) -> Answer:
+    """Try the rules in their order: the first one that matches decides, a counting one goes on.
+
+    The history has every request of an account before this one; this one is added, and counts.
+    """
     place = located(world, asked.address)
+    history = [] if history is None else history
+    if asked.account and place.country is not None:
+        sure = [name for name, rank in place.categories.items() if rank >= MEDIUM]
+        category = next((name for name in MOST_TELLING if name in sure), "")
+        history.append(Seen(asked.account, place.country, category, asked.at))
     counted: list[str] = []
     for rule in policy.get("rules", ()):
         action = action_at(rule, asked.at)
-        if not rule_matches(rule, action, policy, place, asked):
+        if not rule_matches(rule, action, policy, place, asked, history):
             continue
         if action == "count":
             counted.append(rule["name"])
@@ -122,25 +145,27 @@ def action_at(rule: Mapping[str, Any], at: datetime) -> str:
 
 
 def rule_matches(
-    rule: Mapping[str, Any], action: str, policy: Mapping[str, Any], place: Place, asked: Asked
-) -> bool:
+    rule: Mapping[str, Any], action: str, policy: Mapping[str, Any], place: Place, asked: Asked,
+    history: Sequence[Seen],
+) -> bool:  # fmt: skip
     """A rule that has not ended matches when all its words do and none of its exceptions."""
     if "until" in rule and asked.at >= rule["until"]:
         return False
     unless = rule.get("unless", [])
     exceptions = [unless] if isinstance(unless, Mapping) else unless
-    return words_match(rule, policy, place, asked, broad=action == "block") and not any(
-        words_match(words, policy, place, asked, broad=False) for words in exceptions
+    return words_match(rule, policy, place, asked, history, broad=action == "block") and not any(
+        words_match(words, policy, place, asked, history, broad=False) for words in exceptions
     )
 
 
 def words_match(
-    words: Mapping[str, Any], policy: Mapping[str, Any], place: Place, asked: Asked, *, broad: bool
-) -> bool:
+    words: Mapping[str, Any], policy: Mapping[str, Any], place: Place, asked: Asked,
+    history: Sequence[Seen], *, broad: bool,
+) -> bool:  # fmt: skip
     """Different words are and-ed, the values of one word or-ed."""
     credentials = policy.get("credentials", {})
     tests: dict[str, Callable[[Any], bool]] = {
-        "countries": lambda code: place.country in GROUPS.get(code.upper(), {code.upper()}),
+        "countries": lambda code: place.country in members(code),
         "subdivisions": lambda code: place.subdivision == code.upper(),
         "continents": lambda code: (
             place.country is not None and CONTINENTS[place.country] == code.upper()
@@ -159,7 +184,42 @@ def words_match(
     }
     return all(any(tests[word](value) for value in words[word]) for word in tests if word in words) and all(
         asked.attributes.get(name) in values for name, values in words.get("attributes", {}).items()
+    ) and account_matches(words, asked, history)  # fmt: skip
+
+
+def account_matches(words: Mapping[str, Any], asked: Asked, history: Sequence[Seen]) -> bool:
+    """Where the account of a request was lately; nobody was anywhere."""
+    if "account_seen_in" in words:
+        word = words["account_seen_in"]
+        seen = countries_seen(word, asked, history)
+        if "countries" in word:
+            seen &= frozenset().union(*(members(code) for code in word["countries"]))
+        if "outside" in word:
+            seen -= frozenset().union(*(members(code) for code in word["outside"]))
+        if not seen:
+            return False
+    if "account_countries" in words:
+        word = words["account_countries"]
+        return len(countries_seen(word, asked, history)) > word["more_than"] and bool(asked.account)
+    return True
+
+
+def countries_seen(
+    word: Mapping[str, Any], asked: Asked, history: Sequence[Seen]
+) -> frozenset[str]:
+    """The countries of the account's requests, counted by the minute, that the word looks at."""
+    unit = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+    since = asked.at - int(word["within"][:-1]) * unit[word["within"][-1]]
+    return frozenset(
+        seen.country for seen in history
+        if seen.account == asked.account and seen.at >= since.replace(second=0, microsecond=0)
+        and (seen.category in word["categories"] if "categories" in word else seen.category not in HIDING)
     )  # fmt: skip
+
+
+def members(code: str) -> frozenset[str]:
+    """A country, or those of a group."""
+    return frozenset(GROUPS.get(code.upper(), {code.upper()}))
 
 
 def in_category(place: Place, wanted: str) -> bool:
@@ -264,7 +324,7 @@ def narrowest(table: Mapping[str, Any], ip: IPv4Address | IPv6Address) -> Any:
 
 
 def reason_of(rule: Mapping[str, Any]) -> str:
-    """What a rule goes by: categories first, then the country, then the network.
+    """What a rule goes by: the account first, categories, then the country, then the network.
 
     A rule on everywhere goes by the countries that it excepts.
     """
@@ -274,6 +334,8 @@ def reason_of(rule: Mapping[str, Any]) -> str:
         "lists",
         "asns",
     }
+    if rule.keys() & {"account_seen_in", "account_countries"}:
+        return "account"
     if "categories" in rule:
         return "category"
     if rule.keys() & ABOUT_COUNTRIES or (
@@ -290,6 +352,7 @@ def code_of(rule: Mapping[str, Any] | None, reason: str) -> str:
         return "anonymous_network" if names & set(ANONYMOUS) else "network_not_allowed"
     return {
         "network": "network_not_allowed",
+        "account": "account_location_restricted",
         "private": "network_not_allowed",
         "unresolved": "client_address_unresolved",
     }.get(reason, "unsupported_country_region_territory")

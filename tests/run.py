@@ -22,7 +22,7 @@ from georestrict import BACKEND
 ROOT = Path(__file__).parents[1]
 FUZZ_SECONDS = "90"
 #: What tests start, by its Debian package.
-PROGRAMS = {"nginx": "nginx"}
+PROGRAMS = {"nginx": "nginx", "redis-server": "redis-server"}
 SLOW_PROGRAMS = {"chromium": "chromium", "valgrind": "valgrind"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -40,6 +40,7 @@ def test_a_case_has_every_key_in_its_final_form() -> None:
             "at": "2026-12-01T02:00:00+02:00",
             "headers": {"X-Client": "cli"},
             "attributes": {"customer": "eligible"},
+            "account_seen_in": {"cn": "3d", "IR:Hosting": "2w"},
             "credentials": ["staff"],
             "expect": "block",
             "rule": "embargo",
@@ -63,6 +64,7 @@ def test_a_case_has_every_key_in_its_final_form() -> None:
         at=datetime(2026, 12, 1, tzinfo=UTC),
         headers=(("x-client", "cli"),),
         attributes=(("customer", "eligible"),),
+        account_seen_in=(("CN", timedelta(days=3)), ("IR:hosting", timedelta(weeks=2))),
         credentials=("staff",),
         rule="embargo",
         reason="country",
@@ -114,6 +116,11 @@ WRONG = [
     ({"country": "DE", "headers": {"X A": "b"}, "expect": "block"}, "tests[1].headers: is no name of a header"),
     ({"country": "DE", "attributes": {"plan": ["free"]}, "expect": "block"}, "tests[1].attributes.plan: is ['free'], must be text"),
     ({"country": "DE", "credentials": ["stuff"], "expect": "block"}, "tests[1].credentials: credential 'stuff' is not defined: did you mean 'staff'?"),
+    ({"country": "DE", "account_seen_in": ["CN"], "expect": "block"}, "tests[1].account_seen_in: is ['CN'], must be a table"),
+    ({"country": "DE", "account_seen_in": {}, "expect": "block"}, "tests[1].account_seen_in: is empty; write CN = \"3d\""),
+    ({"country": "DE", "account_seen_in": {"UK": "3d"}, "expect": "block"}, "tests[1].account_seen_in: 'UK' is not a country: did you mean GB?"),
+    ({"country": "DE", "account_seen_in": {"CN": 3}, "expect": "block"}, "tests[1].account_seen_in.CN: is 3, must be a number of hours, days or weeks"),
+    ({"country": "DE", "account_seen_in": {"CN:vpm": "3d"}, "expect": "block"}, "tests[1].account_seen_in: is 'vpm': did you mean 'vpn'?"),
     ({"country": "DE", "lists": ["friends"], "expect": "block"}, "tests[1].lists: list 'friends' is not defined: define it"),
     ({"country": "DE", "rule": "embarge", "expect": "block"}, "tests[1].rule: rule 'embarge' is not defined: did you mean 'embargo'?"),
     ({"country": "DE", "rule": "embargo", "reason": "default", "expect": "block"}, "tests[1].reason: is 'default', which no rule decides"),
@@ -154,4 +161,4 @@ def test_a_case_of_python_values_is_checked_as_one_of_a_file() -> None:
 
 def test_the_keys_of_a_case_are_its_fields() -> None:
     assert CASE_KEYS[:5] == ("expect", "name", "address", "country", "case")
-    assert len(CASE_KEYS) == 21
+    assert len(CASE_KEYS) == 22

@@ -44,11 +44,13 @@ from georestrict.policy.words import WHERE
 from georestrict.response import blocked
 from georestrict.sources import feeds
 from georestrict.testing import tiny_database
+from tests import mmdb
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 POLICY = ROOT / "docs/policy.md"
-RUN = [README, POLICY]  # the pages whose blocks run here
+TUNNELS = ROOT / "docs/tunnels.md"
+RUN = [README, POLICY, TUNNELS]  # the pages whose blocks run here
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page
@@ -57,6 +59,7 @@ PAGES = sorted(
     if not page.relative_to(ROOT).parts[0].startswith(".")
 )
 PUBLIC_MODULES = [
+    "accounts.store",
     "address",
     "address.strategies",
     "location",
@@ -148,7 +151,9 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
         yield command, output
 
 
-COMMANDS = [(block.page, *pair) for block in blocks_of("console") for pair in commands(block)]
+CONSOLES = blocks_of("console")
+# A section's commands build on each other, so they run in order, in one test.
+CONSOLE_SECTIONS = list(dict.fromkeys((block.page, block.section) for block in CONSOLES))
 
 
 def read_table(page: Path, heading: str) -> list[dict[str, str]]:
@@ -233,6 +238,8 @@ def reader_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]
         shown = {block.file: block.text for block in BLOCKS if block.file and block.page == page}
         for name, text in (BROUGHT | shown).items():
             (folder / str(name)).write_text(text, encoding="utf-8")
+    bought = [("2.125.160.216/29", {"is_anonymous": True, "is_anonymous_vpn": True})]
+    mmdb.write(folders[TUNNELS] / "anonymous.mmdb", bought, kind="GeoIP2-Anonymous-IP")
     return folders
 
 
@@ -280,32 +287,34 @@ def test_a_toml_block_is_a_policy_or_a_manifest_that_loads(
 
 
 @pytest.mark.parametrize(
-    ("page", "command", "shown"), COMMANDS, ids=[command for _, command, _ in COMMANDS]
+    ("page", "section"), CONSOLE_SECTIONS, ids=lambda part: getattr(part, "stem", part)
 )
-def test_a_command_prints_what_its_page_shows(
-    page: Path, command: str, shown: str, in_reader_folder: Path
+def test_the_commands_of_a_section_print_what_their_page_shows(
+    page: Path, section: str, in_reader_folder: Path
 ) -> None:
-    if command.startswith(NOT_RUN):
-        assert not shown, "nobody compares this output"
-        return
     folder = str(Path(sys.executable).parent)
     environment = os.environ | {
         "PATH": os.pathsep.join([folder, os.environ["PATH"]]),
         "PYTHONIOENCODING": "utf-8",
     }
-    done = subprocess.run(
-        command,
-        shell=True,
-        cwd=in_reader_folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert matches(shown, done.stdout), f"shown:\n{shown}\nprinted:\n{done.stdout}"
+    blocks = [block for block in CONSOLES if (block.page, block.section) == (page, section)]
+    for command, shown in (pair for block in blocks for pair in commands(block)):
+        if command.startswith(NOT_RUN):
+            assert not shown, "nobody compares this output"
+            continue
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=in_reader_folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        assert matches(shown, done.stdout), f"{command}\nshown:\n{shown}\nprinted:\n{done.stdout}"
 
 
 @pytest.mark.usefixtures("in_reader_folder")
@@ -489,7 +498,8 @@ def test_every_path_and_every_door_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_the_example_app_that_the_readme_starts_can_be_imported() -> None:
-    (command,) = [command for _, command, _ in COMMANDS if command.startswith("uvicorn ")]
+    every = [command for block in CONSOLES for command, _ in commands(block)]
+    (command,) = [command for command in every if command.startswith("uvicorn ")]
     module, _, name = command.split()[1].partition(":")
     assert "--no-proxy-headers" in command
     code = f"from {module} import {name}; assert callable({name})"

@@ -53,6 +53,7 @@ def test_there_is_an_example_of_each_kind() -> None:
     assert {
         "ai-vendor-cloud",
         "ai-vendor-direct",
+        "ai-vendor-tunnel",
         "internal-tool",
         "licensed-media",
         "sanctions-2024",
@@ -140,6 +141,15 @@ def test_the_vendors_list_has_163_countries_and_none_of_those_that_it_closed() -
     assert len(supported.countries) == 163
     closed = {"BY", "CN", "CU", "HK", "IR", "KP", "MO", "RU", "SY", "VE"}
     assert not supported.countries & closed
+
+
+def test_the_tunnel_is_an_account_seen_outside_of_the_same_countries() -> None:
+    tunnel, *_, unsupported = Policy.load(FOLDER / "ai-vendor-tunnel.toml").rules[1:]
+    direct = Policy.load(FOLDER / "ai-vendor-direct.toml").rules[-1]
+    assert tunnel.account_seen_in is not None
+    (supported,) = unsupported.unless
+    assert tunnel.account_seen_in.outside == supported.countries
+    assert unsupported == direct
 
 
 def keys_of(tables: Any) -> set[str]:

@@ -225,7 +225,7 @@ def test_a_format_is_told_by_the_content(form: str, mark: bytes) -> None:
         (b"192.0.2.1\n192.0.2.2\n", "networks"),
         (b"192.0.2.0/24,DE", "geofeed"),
         (b"ExitNode", "tor-exits"),
-        (b"\xff\xfe{", "networks"),
+        (b"\xff{", "networks"),
     ],
 )
 def test_what_looks_like_nothing_else_is_plain_text(data: bytes, form: str) -> None:
@@ -515,6 +515,51 @@ def compiled(made: Manifest) -> Database:
     path = made.folder / "image.grdb"
     path.write_bytes(made.compile(built=datetime(2026, 1, 2, tzinfo=UTC)))
     return Database.open(path)
+
+
+# Lines as they are published: long IPv6 groups, regions that are no ISO codes, postal codes, headers
+APPLE = b"""172.224.224.0/27,GB,GB-EN,London,
+192.47.114.0/32,US,US-CA,"San Jose",
+2a04:4e41:0030:0007::/64,JP,JP-13,Tokyo,
+"""
+DIGITALOCEAN = b"""165.22.192.0/20,NL,NL-NH,Amsterdam,1098 XH
+192.241.192.0/24,US,US-SF,San Francisco,94124
+165.227.224.0/20,GB,GB-SLG,London,SL1 4AX
+"""
+LINODE = b"""# This file contains a self-published geofeed as defined in https://datatracker.ietf.org/doc/html/rfc8805
+# Last modified: 2024-04-13 10:00:04.672665
+# ip_prefix, alpha2code, region, city, postal_code
+2600:3c00::/32,US,US-TX,Richardson,
+97.107.128.0/24,US,US-NJ,Cedar Knolls,
+"""
+
+
+@pytest.mark.parametrize(
+    ("feed", "told"),
+    [
+        (APPLE, {"172.224.224.31": "GB-EN", "192.47.114.0": "US-CA", "2a04:4e41:30:7::1": "JP-13", "172.224.224.32": None}),
+        (DIGITALOCEAN, {"165.22.207.255": "NL-NH", "192.241.192.1": "US-SF", "165.227.224.0": "GB-SLG"}),
+        (LINODE, {"2600:3c00::1": "US-TX", "97.107.128.255": "US-NJ", "97.107.129.0": None}),
+    ],
+    ids=["Apple", "DigitalOcean", "Linode"],
+)  # fmt: skip
+def test_a_published_geofeed_tells_its_users_countries_and_is_a_list_and_a_category(
+    tmp_path: Path, feed: bytes, told: dict[str, str | None]
+) -> None:
+    assert detect(feed) == "geofeed"
+    countries = compiled(manifest(tmp_path, "geofeed", "country", feed))
+    found = {text: countries.lookup(text) for text in told}
+    assert {text: each.subdivision for text, each in found.items()} == told
+    assert {text: each.country for text, each in found.items()} == {
+        text: said and said[:2] for text, said in told.items()
+    }
+    database = compiled(manifest(tmp_path, "geofeed", "network", feed))
+    lists = painted(tmp_path, feed)
+    for text, said in told.items():
+        parsed = parse_address(text)
+        assert parsed is not None
+        assert bool(lists.sets[lists.held[lists.table.find_value(*parsed)]]) is bool(said)
+        assert bool(database.lookup(text).categories) is bool(said)
 
 
 @pytest.mark.parametrize("form", FILES)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from georestrict import BACKEND, Database, Engine, asgi
 from tests import test_truth as truth
 from tests import web
-from tests.reference import EVERYWHERE, Answer, Asked, decide
+from tests.reference import EVERYWHERE, Answer, Asked, Seen, decide
 
 
 def examples(number: int) -> settings:
@@ -80,7 +80,22 @@ attributes = st.tuples(
     st.just("attributes"),
     st.dictionaries(st.sampled_from(sorted(ATTRIBUTES)), st.just(["eligible", "paid"]), min_size=1),
 )
-any_words = words_of(WHERE | WHAT_FOR) | attributes
+within = st.sampled_from(["1h", "1d", "14d", "30d"])
+through = {"categories": some(["vpn", "tor", "relay", "hosting"])}
+places = some(["CN", "hk", "GB", "@eu", "US", "UA"])
+pasts = st.one_of(
+    st.tuples(
+        st.just("account_seen_in"),
+        st.fixed_dictionaries({"countries": places, "within": within}, optional=through)
+        | st.fixed_dictionaries({"outside": places, "within": within}, optional=through)
+        | st.fixed_dictionaries({"within": within, **through}),
+    ),
+    st.tuples(
+        st.just("account_countries"),
+        st.fixed_dictionaries({"more_than": st.integers(0, 4), "within": within}, optional=through),
+    ),
+)
+any_words = words_of(WHERE | WHAT_FOR) | attributes | pasts
 tables = st.lists(any_words, min_size=1, max_size=2).map(dict)
 everyone_else = st.just(("networks", EVERYWHERE))
 
@@ -163,12 +178,16 @@ def requests(draw: st.DrawFn) -> Asked:
                 {}, optional={name: st.sampled_from(values) for name, values in ATTRIBUTES.items()}
             )
         ),
+        account=draw(st.sampled_from([None, "", "ann", "ann", "bob"])),
         at=draw(st.sampled_from(DATES))
         - draw(st.sampled_from([timedelta(), timedelta(seconds=1)])),
     )
 
 
-many_requests = st.lists(requests(), min_size=1, max_size=12)
+# One after the other, as accounts have a past.
+stories = st.lists(requests(), min_size=1, max_size=12).map(
+    lambda asked: sorted(asked, key=lambda one: one.at)
+)
 
 
 @dataclass(frozen=True)
@@ -202,6 +221,7 @@ def question(asked: Asked) -> dict[str, Any]:
         "protocol": asked.protocol,
         "headers": asked.headers,
         "attributes": asked.attributes,
+        "account": asked.account,
     }
 
 
@@ -211,12 +231,13 @@ def answer(engine: Engine, asked: Asked) -> Answer:
 
 def compare(house: House, policy: Mapping[str, Any], asked: list[Asked]) -> None:
     engine = house.engine(policy)
+    history: list[Seen] = []
     for one in asked:
-        assert answer(engine, one) == decide(policy, truth.WORLD, one)
+        assert answer(engine, one) == decide(policy, truth.WORLD, one, history)
 
 
 @examples(300)
-@given(policies(), many_requests)
+@given(policies(), stories)
 def test_the_engine_says_what_the_plain_evaluator_says(
     house: House, policy: dict[str, Any], asked: list[Asked]
 ) -> None:
@@ -225,7 +246,7 @@ def test_the_engine_says_what_the_plain_evaluator_says(
 
 @pytest.mark.slow
 @examples(2000)
-@given(policies(), many_requests)
+@given(policies(), stories)
 def test_the_engine_says_what_the_plain_evaluator_says_thousands_of_times(
     house: House, policy: dict[str, Any], asked: list[Asked]
 ) -> None:
@@ -241,23 +262,27 @@ def scope_of(asked: Asked) -> dict[str, Any]:
 
 
 @examples(300)
-@given(policies(), many_requests)
+@given(policies(), stories)
 def test_the_gate_does_each_time_what_the_engine_says_at_that_time_and_counts_it(
     house: House, policy: dict[str, Any], asked: list[Asked]
 ) -> None:
     now = [0.0]
     engine = house.engine(policy, now)
-    current: dict[str, Mapping[str, str]] = {}
+    current: dict[str, Any] = {}
     app = web.Recorder()
     guarded = asgi.GeoRestrictMiddleware(
-        app.asgi, engine=engine, annotate=True, attributes=lambda scope: current["attributes"]
+        app.asgi,
+        engine=engine,
+        annotate=True,
+        attributes=lambda scope: current["attributes"],
+        identify=lambda scope: current["account"],
     )
+    history: list[Seen] = []
     expected: Counter[Answer] = Counter()
     for one in asked:
         now[0] = one.at.timestamp()
-        current["attributes"] = one.attributes
-        wanted = answer(engine, one)  # at a time that is given, which is the clock's:
-        assert truth.told(engine.decide(one.address, **question(one))) == wanted
+        current |= {"attributes": one.attributes, "account": one.account}
+        wanted = decide(policy, truth.WORLD, one, history)
         for _ in range(2):  # the second time by what was remembered of the first
             app.served = False
             web.run_asgi(guarded, scope_of(one), ({"type": "websocket.connect"},))
@@ -265,6 +290,8 @@ def test_the_gate_does_each_time_what_the_engine_says_at_that_time_and_counts_it
             if app.served:
                 assert truth.told(app.left["georestrict"]) == wanted
             expected[wanted] += 1
+        assert answer(engine, one) == wanted  # at a time that is given, which is the clock's:
+        assert truth.told(engine.decide(one.address, **question(one))) == wanted
     counts: Counter[Answer] = Counter()
     for decision, count in engine.counts.items():
         counts[truth.told(decision)] += count
@@ -283,7 +310,7 @@ def reversed_arrays(value: Any) -> Any:
 
 
 @examples(100)
-@given(policies(), many_requests)
+@given(policies(), stories)
 def test_the_order_of_values_and_of_words_does_not_matter(
     house: House, policy: dict[str, Any], asked: list[Asked]
 ) -> None:
@@ -305,7 +332,7 @@ def test_a_rule_after_the_one_that_decided_changes_nothing(
 
 
 @examples(100)
-@given(policies(), many_requests)
+@given(policies(), stories)
 def test_i8_a_dry_run_counts_what_enforcing_would_have_done(
     house: House, policy: dict[str, Any], asked: list[Asked]
 ) -> None:
@@ -317,13 +344,15 @@ def test_i8_a_dry_run_counts_what_enforcing_would_have_done(
 
 
 @examples(100)
-@given(policies(), many_requests)
+@given(policies(), stories)
 def test_h10_in_an_emergency_only_blocks_change_and_become_warnings(
     house: House, policy: dict[str, Any], asked: list[Asked]
 ) -> None:
     switch = house.folder / "emergency"
     switch.touch()
     emergency = house.engine({**policy, "mode": "enforce", "emergency_file": str(switch)})
+    history: list[Seen] = []
     for one in asked:
-        wanted = decide({**policy, "mode": "enforce"}, truth.WORLD, replace(one, emergency=True))
+        hurried = replace(one, emergency=True)
+        wanted = decide({**policy, "mode": "enforce"}, truth.WORLD, hurried, history)
         assert answer(emergency, one) == wanted

@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "_core", "countries", "groups", "subdivisions", "asns", "networks", "paths",
         "tomlfile", "tomllines",
     },
+    "accounts": {"errors", "networks", "policy"},
     "decision": {"location", "policy"},
     "coverage": {"errors", "subdivisions", "database", "policy"},
     "labels": set(),
@@ -65,19 +66,19 @@ ALLOWED: dict[str, set[str]] = {
         "verdicts", "emergency",
     },
     "engine": {
-        "errors", "_core", "location", "database", "policy", "decision", "request", "emergency",
+        "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
         "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
     "observe": {"address", "policy", "decision", "diagnose"},
     "guard": {
-        "errors", "address", "database", "policy", "decision", "request", "engine", "response",
+        "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "response",
         "observe",
     },
     "endpoints": {"errors", "policy", "guard"},
     "asgi": {
-        "_core", "address", "policy", "request", "mounts", "response", "observe", "guard", "endpoints",
+        "_core", "address", "policy", "decision", "request", "mounts", "response", "observe", "guard", "endpoints",
     },
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
@@ -85,8 +86,8 @@ ALLOWED: dict[str, set[str]] = {
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
-        "version", "_core", "errors", "networks", "location", "database", "policy", "decision",
-        "engine", "endpoints",
+        "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",
+        "decision", "engine", "endpoints",
     },
     "trial": {
         "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
@@ -95,13 +96,13 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
-        "location", "database", "diagnose", "guard", "paths", "policy", "decision", "request", "asgi",
+        "location", "database", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial",
     },
 }  # fmt: skip
 
 # what the package needs of others, and only there
-THIRD_PARTY = {"cli": {"click"}, "sources": {"maxminddb"}}
+THIRD_PARTY = {"cli": {"click"}, "sources": {"maxminddb"}, "accounts": {"cachetools", "redis"}}
 STANDARD = set(__import__("sys").stdlib_module_names)
 
 

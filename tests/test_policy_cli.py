@@ -6,7 +6,7 @@ import json
 import re
 import time
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -32,6 +32,7 @@ from georestrict.trial.advice import advice
 from georestrict.trial.cases import tried
 from georestrict.trial.difference import Change, differences
 from georestrict.trial.explanation import Sender, explained
+from georestrict.trial.past import somebody, supposed
 from tests.test_problems import FOUND, SLIPS
 
 pytestmark = pytest.mark.once
@@ -230,6 +231,22 @@ HIDDEN = {
         'countries = ["CU"]\nattributes = { plan = ["free", "paid"] }',
         'countries = ["CU"]\nattributes = { plan = ["free"], team = ["a"] }',
     ),
+    "accounts that were there, or longer ago": (
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR", "KP"], within = "14d" }',
+        'countries = ["CU"]\naccount_seen_in = { countries = ["KP"], within = "7d" }',
+    ),
+    "accounts that were anywhere through such networks": (
+        'countries = ["CU"]\naccount_seen_in = { categories = ["vpn", "tor"], within = "14d" }',
+        'countries = ["CU"]\naccount_seen_in = { countries = ["KP"], categories = ["vpn"], within = "14d" }',
+    ),
+    "accounts outside": (
+        'countries = ["CU"]\naccount_seen_in = { outside = ["DE"], within = "14d" }',
+        'countries = ["CU"]\naccount_seen_in = { outside = ["DE", "FR"], within = "14d" }',
+    ),
+    "accounts in fewer countries": (
+        'countries = ["CU"]\naccount_countries = { more_than = 2, within = "14d" }',
+        'countries = ["CU"]\naccount_countries = { more_than = 3, within = "1d" }\npaths = ["/a"]',
+    ),
     "a schedule": (
         'countries = ["CU"]\nuntil = 2027-02-01T00:00:00Z',
         'countries = ["CU"]\nuntil = 2027-01-01T00:00:00Z',
@@ -270,6 +287,34 @@ REACHED = {
     "another host": (
         'countries = ["CU"]\nhosts = ["*.example.com"]',
         'countries = ["CU"]\nhosts = ["example.com"]',
+    ),
+    "accounts before": (
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "14d" }',
+        'countries = ["CU"]',
+    ),
+    "accounts that were elsewhere": (
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "14d" }',
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR", "KP"], within = "14d" }',
+    ),
+    "accounts that were there earlier": (
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "14d" }',
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "15d" }',
+    ),
+    "accounts that were there through other networks": (
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "14d" }',
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], categories = ["vpn"], within = "14d" }',
+    ),
+    "accounts in more countries": (
+        'countries = ["CU"]\naccount_countries = { more_than = 3, within = "14d" }',
+        'countries = ["CU"]\naccount_countries = { more_than = 2, within = "14d" }',
+    ),
+    "accounts by another word": (
+        'countries = ["CU"]\naccount_countries = { more_than = 3, within = "14d" }',
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "14d" }',
+    ),
+    "accounts by a word and another": (
+        'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "14d" }',
+        'countries = ["CU"]\naccount_countries = { more_than = 3, within = "14d" }',
     ),
     "another attribute": (
         'countries = ["CU"]\nattributes = { plan = ["free"] }',
@@ -389,6 +434,18 @@ UNWISE: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
     "an exception for a subdivision of another country": (
         START + rule("a", "block", 'countries = ["CU"]\nunless = { countries = ["DE"], subdivisions = ["UA-43"] }'),
         [(8, "rules[1] (a).unless[1]: matches nothing")],
+    ),
+    "an account further back than is kept": (
+        START + rule("a", "block", 'countries = ["CU"]\naccount_seen_in = { countries = ["IR"], within = "9w" }'),
+        [(8, "rules[1] (a).account_seen_in.within: is 63d, and accounts are kept for 30d, unless the app says otherwise; give it accounts=Accounts(keep=\"63d\")")],
+    ),
+    "an account that was where it is": (
+        START + rule("a", "block", 'countries = ["CU"]\naccount_seen_in = { countries = ["CU", "IR"], within = "1d" }'),
+        [(8, "rules[1] (a).account_seen_in: holds for every account that comes from there")],
+    ),
+    "an account that was anywhere": (
+        START + rule("a", "block", 'countries = ["CU"]\nunless = { account_countries = { more_than = 0, within = "1d" } }'),
+        [(8, "rules[1] (a).unless[1].account_countries: holds for every account")],
     ),
     "things that nothing names": (
         START + '[credentials.staff]\nheader = "X"\nsha256 = ["' + "0" * 64 + '"]\n[responses.page]\ntype = "html"\n',
@@ -691,6 +748,13 @@ WORDS: dict[str, st.SearchStrategy[Any]] = {
     "subdivisions": some("UA-43"),
     "credentials": some("staff", "old"),
     "attributes": st.fixed_dictionaries({"plan": some("free", "paid")}),
+    "account_seen_in": st.fixed_dictionaries(
+        {"countries": some("DE", "CU", "US"), "within": st.sampled_from(["1d", "14d"])},
+        optional={"categories": some("vpn", "hosting")},
+    ),
+    "account_countries": st.fixed_dictionaries(
+        {"more_than": st.integers(0, 2), "within": st.sampled_from(["1d", "14d"])}
+    ),
 }
 CONDITIONS = st.fixed_dictionaries({}, optional=WORDS)
 EXCEPTIONS = st.lists(CONDITIONS.filter(bool), max_size=2)
@@ -750,7 +814,19 @@ REQUESTS: st.SearchStrategy[dict[str, Any]] = st.builds(
     headers=st.sampled_from([(), ((b"x-staff", b"secret"),), ((b"X-Staff", b"other"),)]),
     attributes=st.sampled_from([{}, {"plan": "free"}, {"plan": "paid"}]),
     at=st.sampled_from([datetime(2025, 1, 1, tzinfo=UTC), *TIMES]),
+    seen=st.none()
+    | st.dictionaries(
+        st.sampled_from(["DE", "CU", "CU:vpn", "US:hosting", "IR"]),
+        st.sampled_from([timedelta(hours=1), timedelta(days=2), timedelta(days=20)]),
+    ),
 )
+
+
+def with_past(request: Request, asked: dict[str, Any]) -> Request:
+    if asked["seen"] is not None:
+        request.identity = somebody()
+        request.history = supposed(asked["seen"].items(), asked["at"].timestamp())
+    return request
 
 
 @settings(max_examples=300, deadline=None)
@@ -763,6 +839,7 @@ def test_an_explanation_agrees_with_the_engine(
     request = Request(
         asked["path"], None, asked["method"], asked["protocol"], asked["headers"], asked["host"], lambda: attributes, now,
     )  # fmt: skip
+    with_past(request, asked)
     snapshot = Snapshot(policy, DATA)
     location, labels = snapshot.place(address)
     decision = snapshot.judge(address, request)[1]
@@ -801,7 +878,7 @@ def test_a_rule_that_is_called_hidden_never_decides_and_never_counts(
             asked["path"], None, asked["method"], asked["protocol"], asked["headers"],
             asked["host"], partial(dict, asked["attributes"]), now,
         )  # fmt: skip
-        decision = snapshot.judge(address, request)[1]
+        decision = snapshot.judge(address, with_past(request, asked))[1]
         assert not hidden & {decision.rule, *decision.counted}
 
 
@@ -1082,6 +1159,111 @@ def test_who_sends_it_is_told_too() -> None:
     assert told(changed({"default": "allow"}, {"default": "allow", "rules": rules})) == [
         ("GET any other path", "CU", "", "allow", "block", 128, 0)
     ]
+
+
+def account_rules(**seen: Any) -> dict[str, Any]:
+    """A rule on what the account did, in Germany."""
+    rule = {"name": "a", "action": "block", "countries": ["DE"], **seen}
+    return {"default": "allow", "rules": [rule]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            {},
+            account_rules(account_seen_in={"countries": ["CU", "IR"], "within": "14d"}),
+            ["GET any other path of an account seen in CU 14d ago"],
+            id="a rule is added",
+        ),
+        pytest.param(
+            account_rules(account_seen_in={"countries": ["CU"], "within": "14d"}),
+            account_rules(account_seen_in={"countries": ["CU", "IR"], "within": "14d"}),
+            ["GET any other path of an account seen in IR 14d ago"],
+            id="a country is added",
+        ),
+        pytest.param(
+            account_rules(account_seen_in={"countries": ["CU"], "within": "7d"}),
+            account_rules(account_seen_in={"countries": ["CU"], "within": "36h"}),
+            ["GET any other path of an account seen in CU 7d ago"],
+            id="it looks less far back",
+        ),
+        pytest.param(
+            account_rules(account_seen_in={"countries": ["CU"], "within": "7d"}),
+            account_rules(
+                account_seen_in={"countries": ["CU"], "categories": ["vpn"], "within": "7d"}
+            ),
+            [
+                "GET any other path of an account seen in CU 7d ago",
+                "GET any other path of an account seen in CU:vpn 7d ago",
+            ],
+            id="through other networks",
+        ),
+        pytest.param(
+            account_rules(account_countries={"more_than": 5, "within": "1d"}),
+            account_rules(account_countries={"more_than": 2, "within": "1d"}),
+            ["GET any other path of an account seen in AD, AE, AF 1d ago"],
+            id="fewer countries are too many",
+        ),
+        pytest.param(
+            {},
+            account_rules(account_countries={"more_than": 5, "within": "1d"}),
+            ["GET any other path of an account seen in 6 countries 1d ago"],
+            id="more countries than anybody reads",
+        ),
+        pytest.param(
+            {},
+            account_rules(account_seen_in={"countries": ["DE"], "within": "1d"}),
+            [
+                "GET any other path of an account seen in DE 1d ago",
+                "GET any other path of an account seen nowhere before",
+            ],
+            id="the request at hand counts",
+        ),
+    ],
+)
+def test_where_an_account_was_is_told_too(
+    old: dict[str, Any], new: dict[str, Any], expected: list[str]
+) -> None:
+    changes = changed({"default": "allow"} | old, new)
+    assert list(dict.fromkeys(change.asked for change in changes)) == expected
+    assert {change.country for change in changes} == {"DE"}
+
+
+def test_explain_and_check_suppose_where_an_account_was(file: Path) -> None:
+    past = 'account_seen_in = { countries = ["CU"], within = "14d" }'
+    hop = 'account_countries = { more_than = 1, categories = ["vpn"], within = "36h" }'
+    far = 'account_seen_in = { outside = ["@eu"], categories = ["tor"], within = "60d" }'
+    any_ = 'account_seen_in = { categories = ["tor"], within = "60d" }'
+    file.write_text(
+        'default = "allow"\n'
+        + rule("far", "block", f'countries = ["GB"]\n{far}')
+        + rule("any", "block", f'countries = ["GB"]\n{any_}')
+        + rule("hop", "block", f'countries = ["GB"]\n{hop}')
+        + rule("tunnel", "block", f'countries = ["GB"]\n{past}'),
+        encoding="utf-8",
+    )
+    seen = ["--account-seen", "cu=3d", "--account-seen", "IR:vpn=1h"]
+    output = run("explain", file, "81.2.69.142", *seen).output
+    assert "no   the account was not seen outside [AT, BE" in output
+    assert "no   the account was not seen in any country through [tor] within 60d" in output
+    assert "no   the account was not seen in more than 1 country through [vpn] within 36h" in output
+    assert "yes  the account was seen in [CU] within 14d" in output
+    assert "block by rule tunnel (reason account)" in output
+    output = run("explain", file, "81.2.69.142").output
+    assert "no   nobody was seen in [CU] within 14d" in output
+    arguments = ["check", "--policy", str(file), "--json", "81.2.69.142", "81.2.69.142"]
+    for options, decided in ((seen, "tunnel"), (seen[2:], None), ([], None)):
+        lines = CliRunner().invoke(main, [*arguments, *options]).output.splitlines()
+        assert [json.loads(line)["rule"] for line in lines] == [decided] * 2
+    for wrong, message in (
+        ("CU", "has no name before a '='"),
+        ("UK=3d", "'UK' is not a country"),
+        ("CU=3", "CU: is '3', must be a number of hours, days or weeks"),
+    ):
+        result = run("explain", file, "81.2.69.142", "--account-seen", wrong)
+        assert result.exit_code == 2
+        assert message in result.output
 
 
 CUBA = {"name": "a", "action": "block", "countries": ["CU"], "paths": ["/v1/*"]}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from georestrict import Action, Category, Confidence, ConfigurationError, Engine, Policy
-from georestrict.policy import Rule, Words
+from georestrict.countries import NAMES
+from georestrict.policy import ManyCountries, Rule, SeenIn, Words
 from georestrict.policy.values import Credential
 from georestrict.testing import tiny_database
 
@@ -20,6 +21,15 @@ JULY, AUGUST = datetime(2024, 7, 9, tzinfo=UTC), datetime(2024, 8, 1, tzinfo=UTC
 NAIVE = datetime(2024, 7, 9)
 BLOCK: dict[str, Any] = {"name": "r", "action": "block", "countries": ["CN"]}
 DATED: dict[str, Any] = {"name": "r", "countries": ["CN"]}
+EVERYWHERE = [*NAMES]
+
+
+def SEEN(word: Any) -> dict[str, Any]:  # noqa: N802 a value, like those above
+    return {"account_seen_in": word}
+
+
+def MANY(**word: Any) -> dict[str, Any]:  # noqa: N802
+    return {"account_countries": word}
 
 
 def policy(rule: Mapping[str, Any], **more: Any) -> Policy:
@@ -65,6 +75,30 @@ def test_a_word_about_where_from_is_normalised(word: str, given: list[Any], beco
 )  # fmt: skip
 def test_a_word_about_the_request_is_normalised(word: str, given: Any, becomes: Any) -> None:
     assert getattr(only_rule(countries=["CN"], **{word: given}), word) == becomes
+
+
+def test_words_about_accounts_are_normalised() -> None:
+    rule = only_rule(
+        countries=["CN"],
+        **SEEN({"countries": ["cn", "@eu"], "categories": ["VPN"], "within": "2w"}),
+        **MANY(more_than=0, within="36h"),
+    )
+    seen, many = rule.account_seen_in, rule.account_countries
+    assert seen is not None and many is not None
+    assert {"CN", "DE"} <= seen.countries == seen.asked
+    assert seen.categories == {Category.VPN}
+    assert seen.within == timedelta(days=14)
+    assert many == ManyCountries(more_than=0, within=timedelta(hours=36))
+    assert rule.about_accounts == (seen, many)
+    assert "SeenIn(" in repr(rule) and "ManyCountries(" in repr(rule)
+    (words,) = only_rule(countries=["CN"], unless=SEEN({"outside": ["de"], "within": "1h"})).unless
+    assert words.account_seen_in == SeenIn(outside=frozenset({"DE"}), within=timedelta(hours=1))
+    assert words.account_seen_in.asked == {*NAMES} - {"DE"}
+
+
+def test_an_allow_rule_may_ask_for_the_account_alone() -> None:
+    rule = {"name": "r", "action": "allow", **SEEN({"countries": ["DE"], "within": "1d"})}
+    assert policy(rule).rules[0].says_anything
 
 
 def test_a_group_becomes_its_members_beside_single_codes() -> None:
@@ -253,6 +287,54 @@ BAD_RULES: dict[str, tuple[Mapping[str, Any], list[str]]] = {
     "an attribute has no values": ({**BLOCK, "attributes": {"plan": []}}, [r"attributes\.plan", "empty"]),
     "an attribute's value is a number": ({**BLOCK, "attributes": {"plan": [5]}}, [r"attributes\.plan\[1\]", "5", "text"]),
     "an attribute has no name": ({**BLOCK, "attributes": {" ": ["x"]}}, ["attributes", "name"]),
+    # account_seen_in, account_countries
+    "account_seen_in is an array": ({**BLOCK, **SEEN(["CN"])}, [R + r"\.account_seen_in", r"\['CN'\]", "table with the keys countries, outside"]),
+    "account_seen_in is text": ({**BLOCK, **SEEN("CN")}, [R + r"\.account_seen_in", "'CN'", "table"]),
+    "account_seen_in is a number": ({**BLOCK, **SEEN(14)}, [R + r"\.account_seen_in", "14", "table"]),
+    "account_seen_in is None": ({**BLOCK, **SEEN(None)}, [R + r"\.account_seen_in", "None", "remove"]),
+    "account_seen_in is empty": ({**BLOCK, **SEEN({})}, [R + r"\.account_seen_in\.within", "missing", "14d"]),
+    "account_seen_in does not say how far back": ({**BLOCK, **SEEN({"countries": ["CN"]})}, [R + r"\.account_seen_in\.within", "missing", "14d"]),
+    "account_seen_in does not say where": ({**BLOCK, **SEEN({"within": "14d"})}, [R + r"\.account_seen_in\.countries", "missing", "outside or categories"]),
+    "account_seen_in has an unknown key": (
+        {**BLOCK, **SEEN({"country": ["CN"], "within": "14d"})}, [R + r"\.account_seen_in", "'country'", "did you mean 'countries'"],
+    ),
+    "account_seen_in has a bare country": ({**BLOCK, **SEEN({"countries": "CN", "within": "14d"})}, [r"\.account_seen_in\.countries", "'CN'", "array"]),
+    "account_seen_in has no country": ({**BLOCK, **SEEN({"countries": [], "within": "14d"})}, [r"\.account_seen_in\.countries", "empty", "remove"]),
+    "account_seen_in has no category": (
+        {**BLOCK, **SEEN({"countries": ["CN"], "categories": [], "within": "14d"})}, [r"\.account_seen_in\.categories", "empty", "remove"],
+    ),
+    "account_seen_in has a wrong country": ({**BLOCK, **SEEN({"countries": ["CN", "UK"], "within": "14d"})}, [r"countries\[2\]", "'UK'", "did you mean GB"]),
+    "account_seen_in has an unknown group": ({**BLOCK, **SEEN({"outside": ["@uno"], "within": "14d"})}, [r"outside\[1\]", "'@uno'", "group"]),
+    "account_seen_in is inside and outside": (
+        {**BLOCK, **SEEN({"countries": ["CN"], "outside": ["DE"], "within": "14d"})}, [r"\.outside", "beside countries", "keep one"],
+    ),
+    "account_seen_in is outside of everything": ({**BLOCK, **SEEN({"outside": EVERYWHERE, "within": "14d"})}, [r"\.outside", "every country", "fewer"]),
+    "account_seen_in has an unknown category": ({**BLOCK, **SEEN({"categories": ["vpm"], "within": "14d"})}, [r"categories\[1\]", "'vpm'", "write one of"]),
+    "account_seen_in has a category that is a number": ({**BLOCK, **SEEN({"categories": [7], "within": "14d"})}, [r"categories\[1\]", "7", "text"]),
+    "account_seen_in has a confidence": (
+        {**BLOCK, **SEEN({"categories": ["tor", "vpn:high"], "within": "14d"})}, [r"categories\[2\]", "'vpn:high'", "no confidence", "write 'vpn'"],
+    ),
+    "within is a number": ({**BLOCK, **SEEN({"countries": ["CN"], "within": 14})}, [r"\.account_seen_in\.within", "14", "'90d'"]),
+    "within is nothing": ({**BLOCK, **SEEN({"countries": ["CN"], "within": "0d"})}, [r"\.account_seen_in\.within", "'0d'", "'90d'"]),
+    "within is in minutes": ({**BLOCK, **SEEN({"countries": ["CN"], "within": "30m"})}, [r"\.account_seen_in\.within", "'30m'", "hours, days or weeks"]),
+    "within is a negative time": ({**BLOCK, **SEEN({"countries": ["CN"], "within": -timedelta(days=1)})}, [r"\.account_seen_in\.within", "days=-1"]),
+    "account_countries does not say how many": ({**BLOCK, **MANY(within="1d")}, [R + r"\.account_countries\.more_than", "missing", "more_than = 3"]),
+    "account_countries does not say how far back": ({**BLOCK, **MANY(more_than=3)}, [R + r"\.account_countries\.within", "missing", "14d"]),
+    "account_countries names countries": (
+        {**BLOCK, **MANY(more_than=3, within="1d", countries=["CN"])}, [R + r"\.account_countries", "unknown key 'countries'"],
+    ),
+    "more_than is negative": ({**BLOCK, **MANY(more_than=-1, within="1d")}, [r"\.more_than", "-1", "0 to 63"]),
+    "more_than is more than is kept": ({**BLOCK, **MANY(more_than=64, within="1d")}, [r"\.more_than", "64 sightings are kept"]),
+    "more_than is text": ({**BLOCK, **MANY(more_than="3", within="1d")}, [r"\.more_than", "'3'", "such as 3"]),
+    "more_than is true": ({**BLOCK, **MANY(more_than=True, within="1d")}, [r"\.more_than", "True", "such as 3"]),
+    "more_than is a fraction": ({**BLOCK, **MANY(more_than=2.5, within="1d")}, [r"\.more_than", "2.5", "such as 3"]),
+    "an exception's account_seen_in is wrong": (
+        {**BLOCK, "unless": [{"paths": ["/a"]}, SEEN({"countries": ["UK"], "within": "1d"})]},
+        [R + r"\.unless\[2\]\.account_seen_in\.countries\[1\]", "'UK'"],
+    ),
+    "an account alone says nothing about where from": (
+        {"action": "block", **SEEN({"countries": ["CN"], "within": "1d"})}, [R, "where from", "add countries"],
+    ),
     # action and schedule
     "an action beside a schedule": ({**BLOCK, "block_from": JULY}, [R + r"\.action", "schedule"]),
     "neither action nor schedule": (DATED, [R + r"\.action", "missing", "block_from"]),

@@ -263,6 +263,16 @@ FOLLOWING: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
         'default = "allow"\n[lists."a.b"]\npath = 1\n',
         [(3, "lists.a.b.path: is 1")],
     ),
+    "what an account's word lacks": (
+        'default = "allow"\n[[rules]]\nname = "a"\naction = "block"\ncountries = ["DE"]\naccount_countries = { within = "1d" }\n'
+        'account_seen_in = { countries = ["UK", "CN"], categories = ["vpn:high"] }\n',
+        [
+            (6, "rules[1] (a).account_countries.more_than: is missing"),
+            (7, "rules[1] (a).account_seen_in.within: is missing"),
+            (7, "rules[1] (a).account_seen_in.countries[1]: 'UK'"),
+            (7, "rules[1] (a).account_seen_in.categories[1]: is 'vpn:high'"),
+        ],
+    ),
     "a test's rule": (
         'default = "allow"\n[[rules]]\nname = "a"\naction = "no"\ncountries = ["DE"]\n[[tests]]\ncountry = "DE"\nexpect = "block"\nrule = "b"\n',
         [(4, "rules[1] (a).action: is 'no'"), (9, "tests[1].rule: rule 'b' is not defined")],

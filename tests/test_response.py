@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -452,7 +453,7 @@ def test_a_text_is_for_what_the_policy_refuses_and_tables_are_for_the_rest() -> 
     plain = {"type": "json", "message": "We are not in {country}."}
     details = {code: document(told(plain, decision=decided(code)))["detail"] for code in Code}
     ours = "We are not in China (CN)."
-    assert [details[code] == ours for code in Code] == [True, True, True, False, False]
+    assert [details[code] == ours for code in Code] == [True, True, True, False, False, False]
     by_code = {"type": "json", "message": {"location_unavailable": "Later."}}
     assert document(told(by_code, decision=decided(Code.NO_LOCATION)))["detail"] == "Later."
     assert document(told(by_code))["detail"].startswith("Country, region")
@@ -615,6 +616,34 @@ def test_an_english_variant_needs_no_marks() -> None:
 )  # fmt: skip
 def test_the_direction_is_that_of_the_script_else_of_the_language(tag: str, way: str) -> None:
     assert direction(tag) == way
+
+
+def test_a_page_about_an_account_is_not_about_where_the_client_is_now() -> None:
+    outline = Outline(told({"type": "html"}, decision=decided(Code.ACCOUNT, "DE")))
+    assert ("h1", "Not available at the moment") in outline.texts
+    text = " ".join(words for _, words in outline.texts)
+    assert "appears to have been used lately" in text
+    assert "can be wrong" in text
+    assert "Germany" not in text
+    assert not {"violation", "evasion", "abuse", "suspicious", "fraud"} & {*text.lower().split()}
+
+
+def test_every_form_tells_an_account_the_same_and_whom_to_ask() -> None:
+    contact = "https://example.com/contact"
+    about = decided(Code.ACCOUNT, "DE")
+    problem = document(told(None, decision=about, contact=contact))
+    assert problem["error"]["code"] == "account_location_restricted"
+    assert problem["detail"] == problem["error"]["message"]
+    assert (problem["status"], problem["contact"]) == (403, contact)
+    page = Outline(told({"type": "html"}, decision=about, contact=contact))
+    assert any(each.get("href") == contact for tag, each in page.elements if tag == "a")
+    asked = Caller(method="POST", content_type="application/grpc")
+    grpc = told(None, asked, about)
+    said = unquote(header(grpc, "grpc-message") or dict(grpc.trailers)["grpc-message"])
+    assert said == problem["detail"]
+    header_ = warning(about, policy_of(None, contact=contact))[1]
+    assert header_.startswith('code="account_location_restricted"')
+    assert contact in header_
 
 
 def test_the_page_for_a_moment_says_that_it_is_for_a_moment() -> None:

@@ -106,11 +106,18 @@ FULLER: dict[str, Any] = {
             "protocols": ["websocket"],
             "credentials": ["staff"],
             "attributes": {"customer": ["eligible"]},
-            "unless": [{"countries": ["DE"]}, {"attributes": {"plan": ["free"]}}],
+            "account_seen_in": {"countries": ["cn", "@EU"], "categories": ["VPN"], "within": "14d"},
+            "account_countries": {"more_than": 0, "categories": ["hosting"], "within": "36h"},
+            "unless": [
+                {"countries": ["DE"]},
+                {"attributes": {"plan": ["free"]}},
+                {"account_seen_in": {"outside": ["de"], "within": "2w"}},
+            ],
         },
         {"name": "health", "action": "allow", "paths": ["/healthz"], "unless": {"methods": ["POST"]}},
     ],
     "tests": [
+        {"country": "de", "expect": "block", "account_seen_in": {"cn": "3d", "IR:hosting": "1h"}},
         {"country": "de", "expect": "block", "at": "2026-12-01T00:00:00Z", "headers": {"X-A": "b"}},
         {"case": "unresolved", "expect": "block", "status": 403},
         {"address": "192.0.2.1", "expect": "warn"},
@@ -156,6 +163,18 @@ def test_a_wrong_case_is_refused_where_a_schema_can(entry: dict[str, Any], messa
         {"rules": [{"name": "a", "action": "allow", "paths": ["/a;b"]}]},
         {"rules": [{"name": "a", "action": "allow", "paths": ["/a/."]}]},
         {"rules": [{"name": "a", "action": "allow", "methods": ["*"]}]},
+        {"rules": [{"name": "a", "action": "allow", "account_seen_in": {"countries": ["CN"]}}]},
+        {"rules": [{"name": "a", "action": "allow", "account_seen_in": {"within": "1d"}}]},
+        {"rules": [{"name": "a", "action": "allow", "account_countries": {"within": "1d"}}]},
+        {
+            "rules": [
+                {
+                    "name": "a",
+                    "action": "allow",
+                    "account_seen_in": {"countries": ["CN"], "outside": ["DE"], "within": "1d"},
+                }
+            ]
+        },
         {"responses": {"a": {"type": "rfc7725"}}},
         {"responses": {"a": {"type": "html", "status": 451}}},
         {"responses": {"a": {"type": "redirect"}}},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ from georestrict import Database, Engine, asgi
 from georestrict.decision import Decision
 from georestrict.testing import tiny_database
 from tests import web
-from tests.reference import EVERYWHERE, Answer, Asked, World, decide
+from tests.reference import EVERYWHERE, Answer, Asked, Seen, World, decide
 
 WORLD = World(
     countries={
@@ -83,6 +83,7 @@ COUNTRY = "unsupported_country_region_territory"
 ANONYMOUS = "anonymous_network"
 NETWORK = "network_not_allowed"
 UNRESOLVED = "client_address_unresolved"
+ACCOUNT = "account_location_restricted"
 
 
 def utc(*parts: int) -> datetime:
@@ -141,8 +142,18 @@ class Row(NamedTuple):
     protocol: str = "http"
     headers: tuple[tuple[str, str], ...] = ()
     attributes: Mapping[str, str] = {}
+    account: str | None = None
+    before: tuple[tuple[str, timedelta] | tuple[str, timedelta, str], ...] = ()
     at: datetime = NOW
     emergency: bool = False
+
+    @property
+    def earlier(self) -> list[Asked]:
+        """The requests that came before, each of the account, unless it names another."""
+        return [
+            Asked(address=who, at=self.at - ago, account=[self.account, *other][-1])
+            for who, ago, *other in self.before
+        ]
 
     @property
     def asked(self) -> Asked:
@@ -156,10 +167,14 @@ class Row(NamedTuple):
             protocol=self.protocol,
             headers=[(name.encode(), value.encode()) for name, value in self.headers],
             attributes=self.attributes,
+            account=self.account,
             at=self.at,
             emergency=self.emergency,
         )
 
+
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+CLOUD_US = US  # an address of a hosting provider
 
 BY_DEFAULT = allow(None, "default")
 REFUSED = block(None, "default", COUNTRY)
@@ -251,6 +266,69 @@ UNLESS_KEY = policy(
 )
 UNLESS_CUSTOMER = policy(
     rule("no-cn", "block", countries=["CN"], unless={"attributes": {"customer": ["eligible"]}})
+)
+IN_CLOUDS = {"categories": ["hosting", "vpn", "tor"]}
+TUNNEL_RULE = rule(
+    "tunnel",
+    "block",
+    **IN_CLOUDS,
+    account_seen_in={"countries": ["CN", "ir"], "within": "14d"},
+)
+TUNNEL = policy(TUNNEL_RULE)
+TUNNELLED = block("tunnel", "account", ACCOUNT)
+IN_BRITAIN = policy(TUNNEL_RULE | {"account_seen_in": {"countries": ["GB"], "within": "14d"}})
+RELAYED = policy(
+    rule("no-se", "block", countries=["GB"], account_seen_in={"countries": ["SE"], "within": "2d"})
+)
+SEEN_HERE = policy(
+    rule("here", "block", countries=["CN"], account_seen_in={"countries": ["CN"], "within": "1h"})
+)
+THROUGH_CLOUD = policy(
+    rule(
+        "cloud",
+        "block",
+        countries=["GB"],
+        account_seen_in={"categories": ["hosting"], "within": "2d"},
+    )
+)
+THROUGH_VPN = policy(
+    rule(
+        "vpn",
+        "block",
+        countries=["GB", "US"],
+        account_seen_in={"countries": ["CN", "GB"], "categories": ["vpn"], "within": "2w"},
+    )
+)
+ABROAD = policy(
+    rule(
+        "abroad", "block", **IN_CLOUDS, account_seen_in={"outside": ["@eu", "GB", "US"], "within": "14d"}
+    )
+)  # fmt: skip
+HOPPING = policy(
+    rule("hopping", "warn", countries=["GB"], account_countries={"more_than": 2, "within": "1d"})
+)
+BOTH_PASTS = policy(
+    rule(
+        "both",
+        "block",
+        countries=["GB"],
+        account_seen_in={"countries": ["CN"], "within": "1d"},
+        account_countries={"more_than": 1, "within": "1d"},
+    )
+)
+UNLESS_HOME = policy(
+    rule(
+        "no-cn",
+        "block",
+        countries=["CN"],
+        unless={"account_seen_in": {"countries": ["GB"], "within": "30d"}},
+    )
+)
+KNOWN_HERE = policy(
+    rule("known", "allow", account_seen_in={"countries": ["GB"], "within": "30d"}), default="block"
+)
+PARTNER_TUNNEL = policy(
+    rule("partner", "allow", credentials=["partner"]), TUNNEL_RULE, credentials=KEYS
 )
 UNLESS_LIST = policy(
     rule("no-cn", "block", countries=["CN"], unless={"lists": ["partners"]}), lists=LISTS
@@ -594,6 +672,47 @@ ROWS = [
     Row("it matches whom nobody can tell", CUSTOMERS, NOBODY, allow("customers", "request"), attributes={"customer": "eligible"}),
     Row("it matches a private address", CUSTOMERS, LOOPBACK, allow("customers", "request"), attributes={"customer": "eligible"}),
     Row("it matches an address of no country", CUSTOMERS, UNKNOWN, allow("customers", "request"), attributes={"customer": "eligible"}),
+    # where the account was
+    Row("an account seen in a country of the rule, lately", TUNNEL, CLOUD_US, TUNNELLED, account="ann", before=((CN, 3 * DAY),)),
+    Row("an account that was nowhere before", TUNNEL, CLOUD_US, BY_DEFAULT, account="ann"),
+    Row("another account was seen there", TUNNEL, CLOUD_US, BY_DEFAULT, account="ann", before=((CN, 3 * DAY, "bob"),)),
+    Row("nobody was seen anywhere", TUNNEL, CLOUD_US, BY_DEFAULT, before=((CN, 3 * DAY, "ann"),)),
+    Row("a name without a letter is nobody's", TUNNEL, CLOUD_US, BY_DEFAULT, account="", before=((CN, 3 * DAY),)),
+    Row("an account seen in another country", TUNNEL, CLOUD_US, BY_DEFAULT, account="ann", before=((GB, 3 * DAY),)),
+    Row("a country that is named second", TUNNEL, CLOUD_US, TUNNELLED, account="ann", before=((IR, 3 * DAY),)),
+    Row("seen there to the minute of the window", TUNNEL, CLOUD_US, TUNNELLED, account="ann", before=((CN, 14 * DAY),)),
+    Row("seen there a minute before the window", TUNNEL, CLOUD_US, BY_DEFAULT, account="ann", before=((CN, 14 * DAY + MINUTE),)),
+    Row("the last time counts", TUNNEL, CLOUD_US, TUNNELLED, account="ann", before=((CN, 30 * DAY), (CN, DAY))),
+    Row("at home the account may pass", TUNNEL, GB, BY_DEFAULT, account="ann", before=((CN, 3 * DAY),)),
+    Row("seen there through a VPN, it may have been anywhere", TUNNEL, CLOUD_US, BY_DEFAULT, account="ann", before=((VPN_MEDIUM, DAY),)),
+    Row("seen there through a proxy likewise", TUNNEL, CLOUD_US, BY_DEFAULT, account="ann", before=((PROXY, DAY),)),
+    Row("a VPN by name only proves nothing", IN_BRITAIN, CLOUD_US, block("tunnel", "account", ACCOUNT), account="ann", before=((VPN_LOW, DAY),)),
+    Row("Tor is not where its exit is", IN_BRITAIN, CLOUD_US, BY_DEFAULT, account="ann", before=((TOR, DAY),)),
+    Row("a relay keeps its user's country", RELAYED, GB, block("no-se", "account", ACCOUNT), account="ann", before=((RELAY, DAY),)),
+    Row("the request at hand counts", SEEN_HERE, CN, block("here", "account", ACCOUNT), account="ann"),
+    Row("the request at hand of nobody does not", SEEN_HERE, CN, BY_DEFAULT),
+    Row("through the category that is named", THROUGH_CLOUD, GB, block("cloud", "account", ACCOUNT), account="ann", before=((CLOUD_US, DAY),)),
+    Row("not through it", THROUGH_CLOUD, GB, BY_DEFAULT, account="ann", before=((TEXAS, DAY),)),
+    Row("through a VPN that is named", THROUGH_VPN, GB, block("vpn", "account", ACCOUNT), account="ann", before=((VPN_MEDIUM, DAY),)),
+    Row("through one of low confidence", THROUGH_VPN, US, BY_DEFAULT, account="ann", before=((VPN_LOW, DAY),)),
+    Row("seen outside of the supported countries", ABROAD, CLOUD_US, block("abroad", "account", ACCOUNT), account="ann", before=((CN, DAY),)),
+    Row("seen inside them, and here", ABROAD, CLOUD_US, BY_DEFAULT, account="ann", before=((GB, DAY), (SE, 2 * DAY))),
+    Row("seen in no country", ABROAD, CLOUD_US, BY_DEFAULT, account="ann", before=((UNKNOWN, DAY), (PRIVATE, DAY))),
+    Row("in more countries than the rule says", HOPPING, GB, warn("hopping", "account", ACCOUNT), account="ann", before=((CN, HOUR), (SE, HOUR))),
+    Row("in as many", HOPPING, GB, BY_DEFAULT, account="ann", before=((CN, HOUR), (CN, HOUR))),
+    Row("in as many, and one too long ago", HOPPING, GB, BY_DEFAULT, account="ann", before=((SE, 25 * HOUR), (CN, HOUR))),
+    Row("in as many, and one through a VPN", HOPPING, GB, BY_DEFAULT, account="ann", before=((VPN_HIGH, HOUR), (CN, HOUR))),
+    Row("nobody is in many countries", HOPPING, GB, BY_DEFAULT, before=((CN, HOUR, "ann"), (SE, HOUR, "ann"))),
+    Row("both words about an account are and-ed", BOTH_PASTS, GB, block("both", "account", ACCOUNT), account="ann", before=((CN, HOUR),)),
+    Row("only one of the words about an account met", BOTH_PASTS, GB, BY_DEFAULT, account="ann", before=((SE, HOUR),)),
+    Row("an exception for those who were at home lately", UNLESS_HOME, CN, BY_DEFAULT, account="ann", before=((GB, DAY),)),
+    Row("an exception for accounts is none for nobody", UNLESS_HOME, CN, NO_CN, before=((GB, DAY, "ann"),)),
+    Row("an allow rule on the account alone", KNOWN_HERE, CN, allow("known", "account"), account="ann", before=((GB, DAY),)),
+    Row("a known account may pass even if its address cannot be told", KNOWN_HERE, NOBODY, allow("known", "account"), account="ann", before=((GB, DAY),)),
+    Row("it does not match a stranger", KNOWN_HERE, CN, REFUSED, account="ann"),
+    Row("i6: an allow rule before the tunnel's decides first", PARTNER_TUNNEL, CLOUD_US, allow("partner", "request"), account="ann", headers=partner("partner-1"), before=((CN, DAY),)),
+    Row("a tunnel in a dry run", {**TUNNEL, "mode": "dry-run"}, CLOUD_US, dry("block", "tunnel", "account", ACCOUNT), account="ann", before=((CN, DAY),)),
+    Row("a tunnel in an emergency", TUNNEL, CLOUD_US, relieved("tunnel", "account", ACCOUNT), account="ann", before=((CN, DAY),), emergency=True),
     # and-ed words
     Row("all words met", ALL_WORDS, expected=block("narrow", "country", COUNTRY), **met()),
     Row("all words but the country", ALL_WORDS, expected=BY_DEFAULT, **met(who=CN)),
@@ -752,7 +871,10 @@ def engine_of(row: Row, world: Database, tmp_path: Path) -> Engine:
     if row.emergency:
         (tmp_path / "emergency").touch()
         document["emergency_file"] = str(tmp_path / "emergency")
-    return Engine(document, database=world, clock=row.at.timestamp)
+    engine = Engine(document, database=world, clock=row.at.timestamp)
+    for one in row.earlier:
+        engine.decide(one.address, account=one.account, at=one.at)
+    return engine
 
 
 def test_the_table_has_its_rows() -> None:
@@ -761,7 +883,10 @@ def test_the_table_has_its_rows() -> None:
 
 @rows
 def test_the_plain_evaluator_says_what_the_table_says(row: Row) -> None:
-    assert decide(row.policy, WORLD, row.asked) == row.expected
+    history: list[Seen] = []
+    for one in row.earlier:
+        decide(row.policy, WORLD, one, history)
+    assert decide(row.policy, WORLD, row.asked, history) == row.expected
 
 
 def test_a_decision_tells_the_country_the_form_and_the_dates_of_a_warning(world: Database) -> None:
@@ -791,6 +916,7 @@ def test_the_engine_says_what_the_table_says(row: Row, engine_of: Engine) -> Non
         "protocol": asked.protocol,
         "headers": asked.headers,
         "attributes": asked.attributes,
+        "account": asked.account,
     }
     assert told(engine_of.decide(asked.address, **question)) == row.expected
     assert told(engine_of.decide(asked.address, **question, at=asked.at)) == row.expected
@@ -813,7 +939,11 @@ def counted_once(engine: Engine) -> Answer:
 def test_the_asgi_middleware_does_what_the_table_says(row: Row, engine_of: Engine) -> None:
     app = web.Recorder()
     guarded = asgi.GeoRestrictMiddleware(
-        app.asgi, engine=engine_of, attributes=lambda scope: row.attributes, annotate=True
+        app.asgi,
+        engine=engine_of,
+        attributes=lambda scope: row.attributes,
+        identify=lambda scope: row.account,
+        annotate=True,
     )
     scope = web.scope_of(sent(row), type=row.protocol)
     if not row.has_raw:
@@ -839,7 +969,11 @@ def test_the_asgi_middleware_does_what_the_table_says(row: Row, engine_of: Engin
 )
 def test_the_wsgi_middleware_does_what_the_table_says(row: Row, engine_of: Engine) -> None:
     answer = web.through_wsgi(
-        sent(row), engine=engine_of, attributes=lambda environ: row.attributes, annotate=True
+        sent(row),
+        engine=engine_of,
+        attributes=lambda environ: row.attributes,
+        identify=lambda environ: row.account,
+        annotate=True,
     )
     assert counted_once(engine_of) == row.expected
     assert (answer.status, answer.served) == (

@@ -53,6 +53,9 @@ def main() -> int:
             )
         assert "georestrict/default.grdb" in inside, "the default image is not in the wheel"
         assert "georestrict/networks/hosting_asns.csv" in inside, "the AS numbers are not in it"
+        assert "georestrict/accounts/merge.lua" in inside, (
+            "the script for Redis is not in the wheel"
+        )
         assert not any(path.endswith((".c", ".pxi", ".pyx")) for path in inside), (
             "sources of the core are in it"
         )

@@ -53,6 +53,13 @@ On plain numbers whose lookups overlap, a poptrie takes 13 ns per range and this
 each waits for the last, 45 and 41. There, nodes of 8 or 32 keys took a tenth more per range for
 IPv4 and the same for IPv6. So nothing won everywhere, and what was ahead somewhere lost more
 elsewhere.
+
+Above a large table (3 * 2**19 cells: some 50,000 networks over the default data) the compiled core
+keeps the answers for addresses asked for lately, 16,384 of IPv4 and 8,192 of IPv6. With 100 lists
+of 1,000,000 networks 1,000 hot IPv4 addresses take 26 ns instead of 40, and 100,000 uniform ones
+the same with and without. Over the default data alone 1,000 hot addresses of its ranges would take
+25 ns instead of 41, but uniform ones 41 instead of 38. This twin has none: its time goes into
+bytecode.
 """
 
 from __future__ import annotations

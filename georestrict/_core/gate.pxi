@@ -174,9 +174,9 @@ cdef class Gate:
             return False
         passes = self.current.held
         if version == 4:
-            number = passes.table.find_ipv4(<uint32_t>low)
+            number = passes.table.find_hot(<uint32_t>low)
         else:
-            number = passes.table.find_ipv6(high, low)
+            number = passes.table.find_hot_ipv6(high, low)
         verdict = passes.verdict_of[number]
         mark = passes.kinds[verdict]
         if mark == MARK_PLAIN or (mark == MARK_PLAIN_PRIVATE and way.kind != BY_PEER):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 
 import click
 
+from georestrict.accounts import Accounts
 from georestrict.cli import options
 from georestrict.cli.inputs import addresses, end, print_table, shown, told, what_is_wrong
 from georestrict.database import number_of
@@ -14,6 +16,8 @@ from georestrict.decision import Decision
 from georestrict.engine import Engine
 from georestrict.location import Status
 from georestrict.paths import as_sent
+
+_EVER = timedelta(days=36500)
 
 
 @click.command()
@@ -27,6 +31,7 @@ from georestrict.paths import as_sent
 @options.at
 @options.header
 @options.attribute
+@options.account_seen
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object for each address, a line each."
 )
@@ -41,13 +46,16 @@ def check(
     at: datetime | None,
     header: options.Pairs,
     attribute: options.Pairs,
+    account_seen: tuple[tuple[str, timedelta], ...],
     as_json: bool,
 ) -> None:
     """Print the decision for each address, and why. A block is an answer: the exit code stays 0.
 
     ADDRESS may be '-': one address a line from standard input.
     """
-    engine = Engine(policy, database=database)
+    accounts = Accounts(keep=_EVER)  # how long they are kept is said where the app is
+    engine = Engine(policy, database=database, accounts=accounts)
+    now = time.time() if at is None else at.timestamp()
     seen, raw_path = as_sent(path)
     total = invalid = 0
     rows = []
@@ -61,6 +69,10 @@ def check(
             else:
                 rows.append((shown(text), "-", "-", "-", "-", f"error: {wrong}"))
             continue
+        account = f"of address {total}" if account_seen else None
+        for place, ago in account_seen:
+            country, _, category = place.partition(":")
+            accounts.saw(f"of address {total}", country, category, now - ago.total_seconds())
         decision = engine.decide(
             text,
             path=seen,
@@ -69,6 +81,7 @@ def check(
             host=host,
             protocol=protocol,
             headers=options.header_lines(header),
+            account=account,
             attributes=dict(attribute),
             at=at,
         )

@@ -36,14 +36,21 @@ def what_is_wrong(text: str) -> str:
 
 def shown(text: str) -> str:
     """Return an input fit for a terminal: no control characters, and not longer than a line."""
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    safe = printable(text)
     return safe if len(safe) <= 60 else f"{safe[:59]}…"
 
 
+def printable(text: str) -> str:
+    """Return text without control characters."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def told(match: Match) -> str:
-    """One matched range as ``first-last (source:line)``."""
+    """One matched range as ``first-last (source:line, until when: note)``."""
     ends = str(match.first) if match.first == match.last else f"{match.first}-{match.last}"
-    return f"{ends} ({match.source}:{match.line})"
+    until = f", until {match.until.isoformat()}" if match.until is not None else ""
+    note = f": {printable(match.note)}" if match.note else ""
+    return f"{ends} ({match.source}:{match.line}{until}{note})"
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -10,6 +10,7 @@ import click
 
 from georestrict.errors import ConfigurationError
 from georestrict.policy import checks
+from georestrict.policy.cases import sightings
 
 database = click.option(
     "--database", type=click.Path(), help="A compiled image instead of the default data."
@@ -93,6 +94,23 @@ attribute = click.option(
     multiple=True,
     callback=_pairs("=", "customer=eligible"),
     help="What the app says of the request, as name=value.",
+)
+
+
+def _sightings(context: Any, parameter: Any, given: Sequence[str]) -> Any:
+    pairs = _pairs("=", "CN=3d")(context, parameter, given)
+    try:
+        return sightings(dict(pairs), "it") if pairs else ()
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error).removeprefix("it").lstrip(".: ")) from None
+
+
+account_seen = click.option(
+    "--account-seen",
+    multiple=True,
+    callback=_sightings,
+    help="That its account was seen in a country so long ago, as CN=3d, or CN:hosting=3d for "
+    "through a network of that category.",
 )
 
 

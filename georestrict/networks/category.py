@@ -22,8 +22,8 @@ ANONYMOUS = frozenset({Category.VPN, Category.TOR, Category.RELAY, Category.PROX
 
 #: In which order categories are told where a network is in several: the most telling first.
 TELLING = (
-    Category.RELAY,
     Category.TOR,
+    Category.RELAY,
     Category.VPN,
     Category.PROXY,
     Category.BOT,

@@ -5,8 +5,19 @@ four pass the same checks, made by the values themselves when they are built. Ev
 wrong is an error then, with the place, the offending word and the fix.
 """
 
+from georestrict.policy.accounts import ManyCountries, SeenIn
 from georestrict.policy.rules import Action, Rule
 from georestrict.policy.values import Credential, Fallback, ListFile, Policy
 from georestrict.policy.words import Words
 
-__all__ = ["Action", "Credential", "Fallback", "ListFile", "Policy", "Rule", "Words"]
+__all__ = [
+    "Action",
+    "Credential",
+    "Fallback",
+    "ListFile",
+    "ManyCountries",
+    "Policy",
+    "Rule",
+    "SeenIn",
+    "Words",
+]

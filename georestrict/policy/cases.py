@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from georestrict import countries, subdivisions
@@ -27,7 +27,9 @@ class Case:
     It comes from an ``address``, of which the data tells where it is; or from a ``country``, with
     what else is supposed of its network; or from none, as ``case`` tells. An address and a country
     together also say where the data must have the address. Without ``at`` it is judged by now.
-    ``credentials`` are those that the request is supposed to show. ``rule``, ``reason``, ``code``
+    ``credentials`` are those that the request is supposed to show. ``account_seen_in`` gives it an
+    account, and says how long ago that was seen in which country (``CN``, or ``CN:hosting`` for
+    through a network of that category). ``rule``, ``reason``, ``code``
     and ``status`` are expected where they are given.
 
     Raises:
@@ -53,6 +55,7 @@ class Case:
     headers: tuple[tuple[str, str], ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     credentials: tuple[str, ...] = ()
+    account_seen_in: tuple[tuple[str, timedelta], ...] = ()
 
     rule: str | None = None
     reason: str | None = None
@@ -126,6 +129,8 @@ class Case:
         self._set("attributes", _pairs(self.attributes, "attributes", "customer = 'eligible'"))
         if self.credentials != ():
             self._set("credentials", checks.names(self.credentials, "credentials"))
+        if self.account_seen_in != ():
+            self._set("account_seen_in", sightings(self.account_seen_in, "account_seen_in"))
 
     def _set(self, key: str, content: object) -> None:
         object.__setattr__(self, key, content)
@@ -179,6 +184,24 @@ def _subdivision(text: Any) -> str:
     except (AttributeError, ValueError) as error:
         hint = "write an ISO 3166-2 code" if isinstance(error, AttributeError) else str(error)
         checks.fail("subdivision", f"{text!r} {hint}")
+
+
+def sightings(given: Any, key: str) -> tuple[tuple[str, timedelta], ...]:
+    """Return where an account was seen, and how long ago."""
+    if isinstance(given, tuple) and all(isinstance(pair, tuple) for pair in given):
+        given = dict(given)
+    checks.table(given, key)
+    checks.not_empty(given, key, 'CN = "3d"')
+    found = []
+    for place, ago in given.items():
+        country, colon, category = str(place).partition(":")
+        code = countries.normalise(country)
+        if code is None:
+            checks.fail(key, f"{country!r} is not a country: {countries.suggestion(country)}")
+        if colon:
+            code += f":{checks.word(category.lower(), key, tuple(Category))}"
+        found.append((code, checks.duration(ago, f"{key}.{place}")))
+    return tuple(found)
 
 
 def _pairs(given: Any, key: str, example: str) -> tuple[tuple[str, str], ...]:

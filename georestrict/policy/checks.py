@@ -7,7 +7,7 @@ front. Places in arrays count from 1, like lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from ipaddress import IPv6Address
@@ -300,7 +300,9 @@ def _shown(value: Any, key: str) -> str:
 
 def not_left_out(value: Any, key: str) -> None:
     """Refuse a word that is there and empty, which values take for one that is left out."""
-    if not isinstance(value, str | Mapping):
+    if value is None:
+        fail(key, "is None; give it a value, or remove it")
+    if isinstance(value, Collection) and not isinstance(value, str | Mapping):
         listed(value, key)
 
 

@@ -36,6 +36,8 @@ _VALUES: dict[str, Any] = {
     "path": "-",
     "expect": "block",
     "country": "DE",
+    "within": "14d",
+    "more_than": 3,
 }
 _TABLES: dict[str, dict[str, Any]] = {
     "lists": {"path": "-"},

@@ -38,11 +38,13 @@ SUBJECTS = (
     "unknown_country",
     "anonymous_network",
     "network_not_allowed",
+    "account_location_restricted",
     "client_address_unresolved",
     "location_unavailable",
 )
-#: What a single text is about: the policy refused, for whatever reason. The other subjects are
-#: technical, and a text that says "not offered in your country" would be wrong for them.
+#: What a single text is about: the policy refused where the address is. The other subjects are
+#: technical, or about where the account was before, and a text that says "not offered in your
+#: country" would be wrong for them.
 _REFUSALS = (SUBJECTS[0], SUBJECTS[2], SUBJECTS[3])
 
 _COUNTRY = "{country}"

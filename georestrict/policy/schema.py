@@ -14,6 +14,7 @@ from georestrict.countries import NAMES
 from georestrict.groups import CONTINENTS, GROUPS
 from georestrict.networks import Category, Confidence
 from georestrict.policy import reader
+from georestrict.policy.accounts import KEYS, MOST_SIGHTINGS
 from georestrict.policy.cases import CASE_KEYS, EXPECTED, WITHOUT_COUNTRY
 from georestrict.policy.checks import PROTOCOLS
 from georestrict.policy.responses import FORM_KEYS, SUBJECTS, TEXT_KEYS, ResponseType
@@ -102,6 +103,29 @@ _CATEGORY = _words(
     ],
     any_case=True,
 )
+_CATEGORY_ALONE = _words(Category, any_case=True)
+_DURATION: _Schema = {"type": "string", "pattern": "^[1-9][0-9]{0,5}[hdw]$"}
+_PLACE: _Schema = {"$ref": "#/$defs/country_or_group"}
+_ACCOUNT: dict[str, _Schema] = {
+    "countries": _told(_array(_PLACE), "In one of these countries, or groups."),
+    "outside": _told(_array(_PLACE), "In any country but these."),
+    "more_than": _told(
+        {"type": "integer", "minimum": 0, "maximum": MOST_SIGHTINGS - 1}, "How many countries."
+    ),
+    "categories": _told(
+        _array(_CATEGORY_ALONE),
+        "Only what was seen through such networks; else what was seen through Tor, a VPN or a "
+        "proxy does not count.",
+    ),
+    "within": _told(_DURATION, "How far back, such as 14d."),
+}
+_SEEN_IN = _table({key: _ACCOUNT[key] for key in KEYS["account_seen_in"]}, "within") | {
+    "anyOf": [{"required": [key]} for key in ("countries", "outside", "categories")],
+    "not": {"required": ["countries", "outside"]},
+}
+_MANY_COUNTRIES = _table(
+    {key: _ACCOUNT[key] for key in KEYS["account_countries"]}, "more_than", "within"
+)
 _ASN: _Schema = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": (1 << 32) - 1},
@@ -132,6 +156,8 @@ _WORDS: dict[str, _Schema] = {
         _named(_array({"type": "string"})),
         'What the app says of the request: customer = ["eligible"].',
     ),
+    "account_seen_in": _told(_SEEN_IN, "The account was seen there lately."),
+    "account_countries": _told(_MANY_COUNTRIES, "The account was in so many countries lately."),
 }
 _EXCEPTION = _table({word: _WORDS[word] for word in CHECKS}) | {"minProperties": 1}
 _RULE: dict[str, _Schema] = {
@@ -208,6 +234,8 @@ _JOINT_FORM = [
 _FORM_TABLE = _table(
     {key: _FORM[key] for key in FORM_KEYS} | {key: _TEXTS.get(key, _TEXT) for key in TEXT_KEYS}
 ) | {"allOf": _JOINT_FORM}
+# a country, and the category through which
+_SIGHTING = f"{_any_case(NAMES)[:-1]}(:{_any_case(map(str, Category))[1:-1]})?$"
 _CASE: dict[str, _Schema] = {
     "expect": _told(_words(EXPECTED), "What the policy must say."),
     "name": _told(_NAME, "What the case is about."),
@@ -235,6 +263,15 @@ _CASE: dict[str, _Schema] = {
         {"type": "object", "additionalProperties": {"type": "string"}}, "What the app says."
     ),
     "credentials": _told(_array(_NAME), "Credentials that the request is supposed to show."),
+    "account_seen_in": _told(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": _SIGHTING},
+            "additionalProperties": _DURATION,
+            "minProperties": 1,
+        },
+        'How long ago the account was seen where: { CN = "3d", "IR:hosting" = "2w" }.',
+    ),
     "rule": _told(_NAME, "The rule that must decide."),
     "reason": _told(_NAME, "The reason that must be given."),
     "code": _told(_NAME, "The code that the client must be told."),
@@ -248,9 +285,7 @@ _POLICY: dict[str, _Schema] = {
     "paths_ignore_case": _told(
         _FLAG, "Whether blocking rules match paths in any case, as the app's routes do."
     ),
-    "stale_after": _told(
-        {"type": "string", "pattern": "^[1-9][0-9]{0,5}[hdw]$"}, "The oldest data, such as 90d."
-    ),
+    "stale_after": _told(_DURATION, "The oldest data, such as 90d."),
     "emergency_file": _told(_TEXT, "While this file exists, blocks are warnings."),
     "fallback": _told(
         _table({str(case): _words(DECIDED) for case in Fallback}) | {"minProperties": 1},
@@ -322,4 +357,5 @@ def schema() -> dict[str, Any]:
         "title": "georestrict policy",
         "description": "Which requests are allowed, warned or blocked, by where they come from.",
         **_table({key: _POLICY[key] for key in reader.POLICY_KEYS}, "default"),
+        "$defs": {"country_or_group": _COUNTRY_OR_GROUP},
     }

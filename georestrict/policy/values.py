@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -13,6 +13,7 @@ from typing import Any
 
 from georestrict.errors import ConfigurationError
 from georestrict.policy import checks
+from georestrict.policy.accounts import KEYS, AccountWord
 from georestrict.policy.cases import Case
 from georestrict.policy.responses import BUILT_IN, ResponseForm
 from georestrict.policy.rules import DECIDED, Action, Rule
@@ -143,6 +144,16 @@ class Policy:
     def conditions(self) -> tuple[Words, ...]:
         """Every rule, each followed by its exceptions."""
         return tuple(words for rule in self.rules for words in (rule, *rule.unless))
+
+    def account_words(self) -> Iterator[tuple[str, AccountWord]]:
+        """Yield every word about an account's past, with the place where it stands."""
+        for number, rule in enumerate(self.rules, 1):
+            for at, words in enumerate((rule, *rule.unless)):
+                place = f"rules[{number}] ({rule.name}){f'.unless[{at}]' if at else ''}"
+                for key in KEYS:
+                    word = getattr(words, key)
+                    if word is not None:
+                        yield f"{place}.{key}", word
 
     def __post_init__(self) -> None:
         """Check every key, and that rules name what there is; fill in the fallback."""

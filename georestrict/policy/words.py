@@ -9,7 +9,8 @@ from typing import Any
 
 from georestrict._core import parse_network
 from georestrict.networks import Category, Confidence
-from georestrict.policy import checks
+from georestrict.policy import accounts, checks
+from georestrict.policy.accounts import AccountWord, ManyCountries, SeenIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -39,6 +40,8 @@ class Words:
 
     credentials: tuple[str, ...] = ()
     attributes: tuple[tuple[str, frozenset[str]], ...] = ()
+    account_seen_in: SeenIn | None = None
+    account_countries: ManyCountries | None = None
 
     def __repr__(self) -> str:
         given = ((each.name, getattr(self, each.name)) for each in fields(self))
@@ -49,13 +52,28 @@ class Words:
         """Check every word."""
         for word, check in CHECKS.items():
             given = getattr(self, word)
-            if given or type(given) not in (tuple, frozenset):  # else it was left out
+            if word in accounts.KEYS:
+                left_out = given is None
+            else:
+                left_out = not given and type(given) in (tuple, frozenset)
+            if not left_out:
                 settle(self, word, check(given, word))
 
     @property
     def says_where(self) -> bool:
         """Whether it has a word about where a request comes from."""
         return any(getattr(self, word) for word in WHERE)
+
+    @property
+    def about_accounts(self) -> tuple[AccountWord, ...]:
+        """Its words about the account's past."""
+        words = self.account_seen_in, self.account_countries
+        return tuple(word for word in words if word is not None)
+
+    @property
+    def says_who(self) -> bool:
+        """Whether it has a word about who sends a request."""
+        return bool(self.credentials or self.attributes or self.about_accounts)
 
     @property
     def anywhere(self) -> bool:
@@ -96,6 +114,8 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "protocols": checks.protocols,
     "credentials": checks.names,
     "attributes": checks.attributes,
+    "account_seen_in": accounts.seen_in,
+    "account_countries": accounts.many_countries,
 }
 #: The words that say where a request comes from.
 WHERE = ("countries", "subdivisions", "continents", "categories", "lists", "networks", "asns")

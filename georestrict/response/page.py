@@ -10,6 +10,7 @@ import hashlib
 import html
 from http import HTTPStatus
 
+from georestrict.decision import Code
 from georestrict.response.subject import Subject
 from georestrict.response.wording import Wording, Words, direction, is_english
 
@@ -41,8 +42,9 @@ CONTENT_SECURITY_POLICY = (
 
 def page(subject: Subject, wording: Wording) -> str:
     """Return the page: what happened, why, whom to ask, where to go instead."""
-    unavailable = subject.status == HTTPStatus.SERVICE_UNAVAILABLE
-    title = wording.word("title_unavailable" if unavailable else "title")
+    # Where the account was lately is no matter of where the client is now.
+    passing = subject.status == HTTPStatus.SERVICE_UNAVAILABLE or subject.code is Code.ACCOUNT
+    title = wording.word("title_unavailable" if passing else "title")
     parts = [_element("h1", title, wording), _element("p", wording.about("message"), wording)]
     if subject.status == HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS:
         parts.append(_element("p", wording.word("legal"), wording))

@@ -25,6 +25,10 @@ _SHIPPED = Texts(
         ),
         Code.ANONYMOUS: "Your address appears to be of an anonymising network, not allowed here.",
         Code.NETWORK: "The network that your address belongs to is not allowed here.",
+        Code.ACCOUNT: (
+            "This account appears to have been used lately from a place, or a number of places, "
+            "that is not supported here."
+        ),
         Code.UNRESOLVED: "Your address could not be determined, so this request cannot be served.",
         Code.NO_LOCATION: "Your location cannot be determined at the moment; try again later.",
     },
@@ -44,6 +48,11 @@ _SHIPPED = Texts(
             "which can be wrong."
         ),
         Code.NETWORK: "This service does not accept requests from every network.",
+        Code.ACCOUNT: (
+            "Where an account is used is estimated from the network addresses of its requests. "
+            "The estimate can be wrong, and there can be a good reason, such as a journey. "
+            "Nothing has been changed about the account."
+        ),
         Code.UNRESOLVED: "Something between you and this service does not pass your address on.",
         Code.NO_LOCATION: (
             "This service is not offered everywhere, "

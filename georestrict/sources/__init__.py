@@ -12,7 +12,8 @@ from pathlib import Path
 from georestrict.networks import Confidence
 from georestrict.sources import feeds, mmdb, networks, packed, tor_geoip
 from georestrict.sources.entry import ALL, Selection
-from georestrict.sources.feeds import detect, parse_list
+from georestrict.sources.feeds import detect, parse_list, remarks
+from georestrict.sources.networks import Remark
 from georestrict.sources.row import Batch, Row, gathered, renamed
 
 #: Readers of files whose rows are for any layer.
@@ -66,6 +67,7 @@ __all__ = [
     "FORMATS",
     "READERS",
     "Batch",
+    "Remark",
     "Row",
     "check_selection",
     "detect",
@@ -73,6 +75,7 @@ __all__ = [
     "needs_value",
     "parse_list",
     "read_batches",
+    "remarks",
     "renamed",
     "tells",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from georestrict._core import Columns
 from georestrict.errors import FormatError
@@ -20,7 +20,7 @@ from georestrict.sources import (
 )
 from georestrict.sources.document import Node, load
 from georestrict.sources.entry import ALL, Entry, Selection, rows, shown
-from georestrict.sources.networks import NetworkList
+from georestrict.sources.networks import NetworkList, Remark
 from georestrict.sources.row import Row
 
 # In the order in which a document is tried: AWS has "prefixes", too.
@@ -33,6 +33,14 @@ _SHAPES = {
     "fastly": fastly.SHAPE,
     "github": github.SHAPE,
 }
+
+# How files begin that are no text, what they are, and what to do.
+_NO_TEXT = (
+    (b"\x1f\x8b", "compressed by gzip", "unpack it"),
+    (b"PK\x03\x04", "a ZIP archive", "unpack it"),
+    (b"\xff\xfe", "UTF-16 text", "save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
+)
 
 #: The formats of feeds, each with the fields by which its entries can be selected.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -58,7 +66,7 @@ def detect(data: bytes, name: str = "the file") -> str:
     """Return the format of a file of networks: a feed's, or ``networks``, plain text.
 
     Raises:
-        FormatError: if it is JSON that cannot be read, or no provider's.
+        FormatError: if it is no text, or JSON that cannot be read or is no provider's.
     """
     return _detect(data, name)[0]
 
@@ -80,6 +88,25 @@ def parse_list(data: bytes, name: str, at: float | None = None) -> NetworkList:
     return found
 
 
+def remarks(data: bytes, name: str, lines: Collection[int]) -> dict[int, Remark]:
+    """Return what a list that was parsed says of the entries in some lines.
+
+    A feed's fields are told as a selection would name them: ``service=EC2; region=eu-west-1``.
+    """
+    form, document = _detect(data, name)
+    if form == "networks":
+        return networks.remarks(data, lines)
+    entries = _SHAPES[form].entries(document) if document else _entries(form, data, name, "")
+    found = {}
+    for number, entry in enumerate(entries, 1):
+        line = entry.line or number
+        if line in lines:
+            fields = ((field, ",".join(filter(None, said))) for field, said in entry.fields.items())
+            told = "; ".join(f"{field}={said}" for field, said in fields if said)
+            found[line] = Remark(networks.cut(told))
+    return found
+
+
 def _entries(form: str, data: bytes, name: str, layer: str) -> Iterator[Entry]:
     if form == "geofeed":
         return geofeed.entries(data, name, layer)
@@ -90,7 +117,15 @@ def _entries(form: str, data: bytes, name: str, layer: str) -> Iterator[Entry]:
 
 def _detect(data: bytes, name: str) -> tuple[str, Node | None]:
     """Return the format, and the document if it is JSON: it is read once only."""
+    for mark, what, fix in _NO_TEXT:
+        if data.startswith(mark):
+            raise FormatError(f"{name}: {what}, not a list of networks; {fix}")
     first = _first_line(data)
+    if first[:1] == b"<":
+        raise FormatError(
+            f"{name}: HTML or XML, perhaps a page that reports an error, not a list of networks; "
+            "fetch the file again"
+        )
     if first[:1] in (b"{", b"["):
         document = load(data, name)
         for form, shape in _SHAPES.items():

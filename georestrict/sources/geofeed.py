@@ -36,7 +36,7 @@ def entries(data: bytes, name: str, layer: str) -> Iterator[Entry]:
         if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
             raise FormatError(
                 f"{place}: {shown(country)} is no country; expected 'prefix,country,region,city' "
-                "(RFC 8805) with a country of two letters"
+                "(RFC 8805) with a country of two letters; a header needs a '#' before it"
             )
         country = country.upper() or _NOWHERE
         value = (subdivisions.code_of(country, region) or country) if layer == "country" else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from math import inf
 from pathlib import Path
@@ -20,6 +20,7 @@ from georestrict.errors import FormatError
 from georestrict.sources.row import Row
 
 _SHOWN = 5
+_LONGEST_NOTE = 200  # characters: a note is for a line of output
 _ENDING = re.compile(r"(\S.*?)[ \t]+until(?:[ \t]+(.*))?")
 
 
@@ -34,6 +35,13 @@ class NetworkList(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.ipv4.line) + len(self.ipv6.line)
+
+
+class Remark(NamedTuple):
+    """What a list says of an entry, beside its network."""
+
+    note: str = ""  #: its comment, cut to 200 characters; in a feed its fields
+    until: datetime | None = None  #: when it ends
 
 
 def parse(data: bytes, name: str, at: float | None = None) -> NetworkList:
@@ -69,6 +77,25 @@ def parse(data: bytes, name: str, at: float | None = None) -> NetworkList:
     return NetworkList(ipv4, ipv6, ended, since, until)
 
 
+def remarks(data: bytes, lines: Collection[int]) -> dict[int, Remark]:
+    """Return what a list that was parsed says of the entries in some lines."""
+    texts = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    return {number: _remark(texts[number - 1].decode(errors="replace")) for number in lines}
+
+
+def _remark(line: str) -> Remark:
+    line = line.strip(" \t\r")
+    entry = strip_comment(line)
+    note = line.removeprefix(entry).lstrip("#; \t")
+    ending = _ENDING.fullmatch(entry)
+    return Remark(cut(note), _moment(ending[2]) if ending else None)
+
+
+def cut(note: str) -> str:
+    """Return a note that fits a line of output."""
+    return note if len(note) <= _LONGEST_NOTE else f"{note[: _LONGEST_NOTE - 1]}…"
+
+
 def read(path: Path) -> Iterator[Row]:
     """Yield a list's rows, without a value."""
     parsed = parse(path.read_bytes(), str(path))
@@ -89,7 +116,11 @@ def _ending(line: bytes) -> tuple[int, int, int, float] | None:
 
 
 def _instant(text: str) -> float:
-    """Return a time in seconds since the epoch.
+    return _moment(text).timestamp()
+
+
+def _moment(text: str) -> datetime:
+    """Return the time at which an entry ends.
 
     Raises:
         ValueError: with the fix.
@@ -99,10 +130,11 @@ def _instant(text: str) -> float:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
+        written = text if len(text) <= 40 else f"{text[:40]}…"
         raise ValueError(
-            f"the end {text!r} must be a time with its offset, such as 2026-12-31T00:00:00Z"
+            f"the end {written!r} must be a time with its offset, such as 2026-12-31T00:00:00Z"
         )
-    return found.timestamp()
+    return found
 
 
 def _what_is_wrong(line: bytes, name: str, number: int) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from georestrict import groups
 from georestrict.labels import Label, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, Policy, Words
+from georestrict.policy.accounts import KEYS, AccountWord, SeenIn
 from georestrict.policy.places import line_of
 from georestrict.policy.problems import Problem
 from georestrict.policy.words import whole_families
@@ -19,7 +20,10 @@ from georestrict.tomllines import KeyPath
 from georestrict.trial.cases import place_of, request_of, tried
 from georestrict.trial.hidden import hidden, reach, some
 from georestrict.trial.judge import Asked, Judge, asked_by
+from georestrict.trial.past import length
 
+#: How long sightings are kept, unless the app says otherwise (``Accounts``).
+USUALLY_KEPT = timedelta(days=30)
 _WITHOUT_TERRITORIES = ("@eu", "@eea", "@schengen", "@eurozone")
 
 
@@ -43,6 +47,7 @@ def advice(
             *hidden(policy),
             *_ended(policy, now),
             *_empty(policy),
+            *_pasts(policy),
             *_open(policy, document),
             *_separated(policy, now),
             *_without_territories(policy, document),
@@ -90,6 +95,40 @@ def _empty(policy: Policy) -> _Told:
                 )
 
 
+def _pasts(policy: Policy) -> _Told:
+    """Tell of words about accounts that hold always, or that see less than they say."""
+    for number, rule in enumerate(policy.rules):
+        for place, words in enumerate((rule, *rule.unless)):
+            path: KeyPath = ("rules", number, *(("unless", place - 1) if place else ()))
+            key = f"rules[{number + 1}] ({rule.name}){f'.unless[{place}]' if place else ''}"
+            for name in KEYS:
+                word: AccountWord | None = getattr(words, name)
+                if word is None:
+                    continue
+                if word.within > USUALLY_KEPT:
+                    yield (
+                        (*path, name, "within"),
+                        f"{key}.{name}.within: is {length(word.within)}, and accounts are kept "
+                        f"for {length(USUALLY_KEPT)}, unless the app says otherwise; give it "
+                        f'accounts=Accounts(keep="{length(word.within)}"), or shorten it',
+                    )
+                if _always(word, reach(rule)):
+                    yield (
+                        (*path, name),
+                        f"{key}.{name}: holds for every account that comes from there, unless it "
+                        "hides behind a VPN: the request at hand counts, too; name other places",
+                    )
+
+
+def _always(word: AccountWord, reach: frozenset[str] | None) -> bool:
+    """Whether a request that a rule matches shows by itself what a word about accounts asks."""
+    if reach is None or word.categories:
+        return False
+    if isinstance(word, SeenIn):
+        return reach <= word.asked
+    return word.more_than == 0
+
+
 def _open(policy: Policy, document: Mapping[str, Any]) -> _Told:
     blocks = any(Action.BLOCK in rule.actions and _names_places(rule) for rule in policy.rules)
     stated = "unknown" in document.get("fallback", {})
@@ -115,19 +154,24 @@ def _separated(policy: Policy, now: datetime) -> _Told:
     }
     judge = Judge(policy)
     places = [Location(country=code, status=Status.KNOWN) for code in members]
-    matching = [judge.matching(place, frozenset(everywhere)) for place in places]
-    several = dict(zip(matching, places, strict=True))  # members that the policy tells apart
+    apart = [
+        (judge.matching(place, frozenset(everywhere)), judge.sighting(place)) for place in places
+    ]
+    several = dict(zip(apart, places, strict=True))  # members that the policy tells apart
     found: list[tuple[datetime, int, Asked]] = []
     kinds = dict.fromkeys([Asked(), *asked_by(policy)])
     for number, asked in enumerate(kinds if len(several) > 1 else ()):
-        dates = {date for one, place in several.items() for date in judge.dates(one, place, asked)}
+        dates = {
+            date for one, place in several.items() for date in judge.dates(one[0], place, asked)
+        }
         found += [(at, number, asked) for at in (now, *dates) if at >= now]
     told: set[str] = set()
     for at, _, asked in sorted(found):
         said = {
-            one: judge.decide(one, place, asked, at.timestamp()) for one, place in several.items()
+            one: judge.decide(one[0], place, asked, at.timestamp())
+            for one, place in several.items()
         }
-        decisions = {code: said[one] for code, one in zip(members, matching, strict=True)}
+        decisions = {code: said[one] for code, one in zip(members, apart, strict=True)}
         refused = [code for code in members if decisions[code].decided is not Action.ALLOW]
         if not refused or len(refused) == len(members):
             continue
@@ -186,7 +230,7 @@ def _undated(snapshot: Snapshot, now: datetime) -> _Told:
         if case.at is not None:
             continue
         location, labels = place_of(snapshot, case)
-        request = request_of(case, snapshot.policy)
+        request = request_of(case, snapshot)
         dates = judge.dates(judge.matching(location, labels), location, request)
         moments = [now, *sorted(date for date in dates if date > now)]
         said = [tried(snapshot, replace(case, at=at)).decision for at in moments]

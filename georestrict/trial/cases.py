@@ -16,6 +16,7 @@ from georestrict.request import Request
 from georestrict.response.block import blocked, form_of
 from georestrict.response.caller import HEADERS, Caller
 from georestrict.snapshot import Snapshot
+from georestrict.trial.past import somebody, supposed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Trial:
 def tried(snapshot: Snapshot, case: Case) -> Trial:
     """Return what a policy says to one of its cases."""
     policy = snapshot.policy
-    request = request_of(case, policy)
+    request = request_of(case, snapshot)
     location, labels = place_of(snapshot, case)
     decision = snapshot.decide_at(location, labels, request)[1]
     status = _status(decision, policy, case)
@@ -89,8 +90,11 @@ def place_of(snapshot: Snapshot, case: Case) -> tuple[Location, frozenset[Label]
     return location, frozenset(labels)
 
 
-def request_of(case: Case, policy: Policy) -> Request:
-    """Return the request of a case, which shows the credentials that it is supposed to show."""
+def request_of(case: Case, snapshot: Snapshot) -> Request:
+    """Return the request of a case, which shows the credentials that it is supposed to show.
+
+    It is to be judged once: the account that it may have has been here then.
+    """
     attributes = dict(case.attributes)
     path, raw_path = as_sent(case.path)
     request = _Supposed(
@@ -103,7 +107,11 @@ def request_of(case: Case, policy: Policy) -> Request:
         lambda: attributes,
         None if case.at is None else case.at.timestamp(),
     )
-    request.supposed = tuple(policy.credentials[name] for name in case.credentials)
+    credentials = snapshot.policy.credentials
+    request.supposed = tuple(credentials[name] for name in case.credentials)
+    if case.account_seen_in:
+        request.identity = somebody()
+        request.history = supposed(case.account_seen_in, snapshot.time_of(request))
     return request
 
 

@@ -19,6 +19,7 @@ from georestrict.lists import Lists
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
 from georestrict.trial.judge import Asked, Judge, kinds_of
+from georestrict.trial.past import Place
 
 _SPACE = {4: 1 << 32, 6: 1 << 128}  # addresses
 _SUBNET = 1 << 64  # addresses in a /64
@@ -164,7 +165,8 @@ def _sizes(painted: Lists, version: int) -> Counter[int]:
     return sizes
 
 
-_Alike = tuple[int, int, Status]  # what both policies' conditions match, and where that is
+# What both policies' conditions match, whether there is a country, and what they keep of accounts.
+_Alike = tuple[int, int, Status, Place | None, Place | None]
 
 
 def _alike(classes: Sequence[_Class], judges: tuple[Judge, Judge]) -> list[_Alike]:
@@ -174,6 +176,8 @@ def _alike(classes: Sequence[_Class], judges: tuple[Judge, Judge]) -> list[_Alik
             judges[0].matching(each.location, each.labels[0]),
             judges[1].matching(each.location, each.labels[1]),
             each.location.status,
+            judges[0].sighting(each.location),
+            judges[1].sighting(each.location),
         )
         for each in classes
     ]
@@ -188,12 +192,13 @@ def _changes(
 ) -> list[Change]:
     """Return what changes for one kind of request."""
     said: dict[_Alike, tuple[Action, Action]] = {}
-    for before_matches, after_matches, status in dict.fromkeys(alike):
-        # its country does not matter beyond what matches
-        location = Location(status=status)
-        said[before_matches, after_matches, status] = (
-            judges[0].decide(before_matches, location, asked, at).decided,
-            judges[1].decide(after_matches, location, asked, at).decided,
+    # of those that are alike, whichever: nothing else of a location matters
+    for key, location in {
+        key: each.location for key, each in zip(alike, classes, strict=True)
+    }.items():
+        said[key] = (
+            judges[0].decide(key[0], location, asked, at).decided,
+            judges[1].decide(key[1], location, asked, at).decided,
         )
     if all(before is after for before, after in said.values()):
         return []

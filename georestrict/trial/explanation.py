@@ -10,9 +10,11 @@ from georestrict.labels import Label
 from georestrict.location import Location
 from georestrict.paths import is_normal
 from georestrict.policy import Action, Policy, Rule, Words
+from georestrict.policy.accounts import KEYS, AccountWord, SeenIn
 from georestrict.policy.words import CHECKS, WHERE
 from georestrict.request import Request
 from georestrict.routes import Routes
+from georestrict.trial.past import length
 from georestrict.verdicts import Where
 
 _ABOUT_THE_REQUEST = ("hosts", "paths", "methods", "protocols")
@@ -99,6 +101,8 @@ def _said(words: Words, policy: Policy, sender: Sender, broad: bool) -> list[tup
             ]
             had = f"shows {', '.join(shown)}, one" if shown else "shows none"
             told.append((bool(shown), f"the request {had} of credentials {_listed(values)}"))
+        elif word in KEYS:
+            told.append(_been(values, sender))
         else:
             for name, wanted in words.attributes:
                 said = sender.request.says(name, wanted)
@@ -141,6 +145,26 @@ def _what_for(
         how = "so only what blocks looks through it" if not broad else "which is looked through"
         text += f" (not in normal form, {how})"
     return matched, text
+
+
+def _been(word: AccountWord, sender: Sender) -> tuple[bool, str]:
+    request = sender.request
+    matched = request.has_been(word, sender.now)
+    if request.account is None:
+        return matched, f"nobody was seen {_past(word)}"
+    return matched, f"the account {'was' if matched else 'was not'} seen {_past(word)}"
+
+
+def _past(word: AccountWord) -> str:
+    """Return what a word says of an account's past."""
+    if not isinstance(word, SeenIn):
+        where = f"in more than {word.more_than} {'country' if word.more_than == 1 else 'countries'}"
+    elif word.outside:
+        where = f"outside {_listed(word.outside)}"
+    else:
+        where = f"in {_listed(word.countries)}" if word.countries else "in any country"
+    through = f" through {_listed(word.categories)}" if word.categories else ""
+    return f"{where}{through} within {length(word.within)}"
 
 
 def _listed(values: Collection[object]) -> str:

@@ -69,6 +69,10 @@ def _hides(
             any(name == other and values >= wanted for other, wanted in later.attributes)
             for name, values in earlier.attributes
         )
+        and all(
+            any(word.covers(other) for other in later.about_accounts)
+            for word in earlier.about_accounts
+        )
     ):
         return None
     if Action.BLOCK not in later.actions or set(earlier.actions) == {Action.BLOCK}:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from georestrict.cli import options
-from georestrict.cli.inputs import what_is_wrong
+from georestrict.cli.inputs import told, what_is_wrong
 from georestrict.database import Database, number_of
 from georestrict.decision import Decision
 from georestrict.location import Location, Status
@@ -20,6 +20,7 @@ from georestrict.request import Request
 from georestrict.response.block import blocked, form_of
 from georestrict.snapshot import Snapshot
 from georestrict.trial.explanation import Sender, Tried, explained
+from georestrict.trial.past import somebody, supposed
 
 
 @click.command()
@@ -32,6 +33,7 @@ from georestrict.trial.explanation import Sender, Tried, explained
 @options.at
 @options.header
 @options.attribute
+@options.account_seen
 @options.database
 @options.as_json
 def explain(
@@ -44,6 +46,7 @@ def explain(
     at: datetime | None,
     header: options.Pairs,
     attribute: options.Pairs,
+    account_seen: tuple[tuple[str, timedelta], ...],
     database: str | None,
     as_json: bool,
 ) -> None:
@@ -69,15 +72,20 @@ def explain(
         lambda: attributes,
         now,
     )
+    if account_seen:
+        request.identity, request.history = somebody(), supposed(account_seen, now)
     given = None if address == "-" else address
     location, labels = snapshot.place(given)
+    decision = snapshot.judge(given, request)[1]  # first: it counts that the account is here
     tried = explained(policy, Sender(location=location, labels=labels, request=request, now=now))
-    decision = snapshot.judge(given, request)[1]
+    entries = [f"{match.value}: {told(match)}" for match in snapshot.list_matches(given or "")]
     if as_json:
-        click.echo(json.dumps(_document(decision, tried, policy), ensure_ascii=False, indent=1))
+        document = _document(decision, tried, policy) | {"in_lists": entries}
+        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
     moment = options.shown(datetime.fromtimestamp(now, UTC).replace(microsecond=0))
-    click.echo(f"{_where(address, location)}\n{method} {path}, {moment}\n")
+    in_lists = "".join(f"in list {entry}\n" for entry in entries)
+    click.echo(f"{_where(address, location)}\n{in_lists}{method} {path}, {moment}\n")
     for number, each in enumerate(tried, 1):
         _print(number, each)
     left = len(policy.rules) - len(tried)

@@ -156,8 +156,8 @@ def targets(found: Found) -> list[dict[str, Any]]:
             "build",
             "scale",
             "rules",
+            "pasts",
             "accounts",
-            "account_rules",
         )
         for one in found[name]["targets"]
     ]

@@ -28,6 +28,7 @@ from typing import Any
 import tomlkit
 
 from data import second
+from georestrict._core import parse_network
 from georestrict.networks import hosting
 from georestrict.sources import Row, iporigin, mmdb, packed, tor_geoip
 
@@ -205,9 +206,10 @@ def network_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row
     """The rows that may be passed on, with our category and confidence."""
     (path,) = files.values()
     rule = source["selection"]
+    wrong = [parse_network(network) for network in rule["wrong"]]
     for row in iporigin.read(path):
         provider, kind = row.value.split("\t")
-        if provider in rule["leave_out"]:
+        if provider in rule["leave_out"] or (row.version, row.first, row.last) in wrong:
             continue
         confidence = "high" if provider in rule["high"] or kind in rule["high_kinds"] else "medium"
         category = rule["category"].get(provider, kind)
@@ -215,27 +217,27 @@ def network_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row
 
 
 def asn_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row]:
-    """The ranges of the AS numbers in our table, joined where they touch.
+    """The IPv4 ranges of the AS numbers in our table, joined where they touch.
 
-    The files' columns are first and last address as numbers, AS number, and a name that is not
+    The file's columns are first and last address as numbers, AS number, and a name that is not
     read. A row's line is that of the first of its ranges.
     """
     claims = hosting.read(FOLDER / source["selection"]["numbers"])
-    for version, path in zip((4, 6), files.values(), strict=True):
-        joined: Row | None = None
-        with path.open(encoding="utf-8", newline="") as file:
-            for line, (first, last, number, _) in enumerate(csv.reader(file), 1):
-                value = claims.get(int(number))
-                if value is None:
-                    continue
-                if joined and (joined.last + 1, joined.value) == (int(first), value):
-                    joined = joined._replace(last=int(last))
-                    continue
-                if joined:
-                    yield joined
-                joined = Row(version, int(first), int(last), value, line)
-        if joined:
-            yield joined
+    (path,) = files.values()
+    joined: Row | None = None
+    with path.open(encoding="utf-8", newline="") as file:
+        for line, (first, last, number, _) in enumerate(csv.reader(file), 1):
+            value = claims.get(int(number))
+            if value is None:
+                continue
+            if joined and (joined.last + 1, joined.value) == (int(first), value):
+                joined = joined._replace(last=int(last))
+                continue
+            if joined:
+                yield joined
+            joined = Row(4, int(first), int(last), value, line)
+    if joined:
+        yield joined
 
 
 def second_rows(source: dict[str, Any], files: dict[str, Path]) -> Iterator[Row]:

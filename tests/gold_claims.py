@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-ORDER = ["tor", "relay", "vpn", "proxy", "bot", "cdn", "hosting"]
+ORDER = ["tor", "vpn", "proxy", "relay", "bot", "cdn", "hosting"]
 SURE = ["low", "medium", "high"]
 
 

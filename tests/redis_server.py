@@ -57,7 +57,11 @@ class RedisServer:
             except redis.ConnectionError:
                 return False
 
-        wait_until(answers)
+        try:
+            wait_until(answers)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> None:

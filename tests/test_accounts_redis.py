@@ -419,6 +419,26 @@ def test_a_redis_that_restarts_from_an_older_copy_is_given_the_rest(
         assert not seen(other, "alice")
 
 
+def test_what_was_sent_in_a_round_that_failed_is_missed_as_well(
+    server: RedisServer, own_worker: Make
+) -> None:
+    one = own_worker()
+    sync(one)
+    one._sync.close()  # type: ignore[union-attr] # its thread: the test says when
+    server.save()
+    with server.client() as client:
+        client.set(f"georestrict:a:{one._digest('alice').hex()}", "not what it should be")
+    one.saw("alice", "CN", "", NOW)
+    one.saw("bob", "CN", "", NOW)
+    assert not one.sync()
+    server.kill()
+    server.start()
+    sync(one)
+    late = own_worker()
+    sync(late)
+    assert seen(late, "alice") and seen(late, "bob")
+
+
 def test_data_that_somebody_flushes_comes_back(shared_server: RedisServer, worker: Make) -> None:
     one = worker(namespace="flushed")
     one.saw("alice", "CN", "", NOW)

@@ -394,7 +394,7 @@ BAD_LISTS = {
         with_list('path = "gone.txt"'), [r"mine", r"gone\.txt", r"No such file"]
     ),
     "a file of the list's folder is no list": Bad(
-        with_list('path = "."'), [r"mine", r"binary\.txt:1", r"not UTF-8"]
+        with_list('path = "."'), [r"mine", r"binary\.txt: UTF-16 text", r"save it as UTF-8"]
     ),
     "the list file is empty": Bad(
         with_list('path = "empty.txt"'), [r"mine", r"empty\.txt", r"allow_empty = true"]
@@ -410,7 +410,8 @@ BAD_LISTS = {
         [r"mine", r"host-bits\.txt:2", r"'203\.0\.113\.5/24'", r"203\.0\.113\.0/24"],
     ),
     "the list file is not text": Bad(
-        with_list('path = "binary.txt"'), [r"mine", r"binary\.txt:1", r"UTF-8"]
+        with_list('path = "binary.txt"'),
+        [r"mine", r"binary\.txt: UTF-16 text", r"save it as UTF-8"],
     ),
 }
 LIST_FILES = {

@@ -6,7 +6,7 @@ times a second, what has changed since it last looked, and sends what has change
 Redis merges it (``merge.lua``). As the later of two values always wins, it does no harm to send
 something twice, and what failed is sent again.
 
-A worker leaves a mark in Redis behind everything that it sent. Redis has lost data if the mark is
+A worker leaves a mark in Redis behind everything that it sent or read. Redis has lost data if it is
 not there: it was restarted empty or from an older copy, or another machine has taken over. Then the
 worker sends all it knows. Requests never wait for any of this.
 """
@@ -116,7 +116,10 @@ class Sync:
         self._thread: threading.Thread | None = None
         self._not_before = -math.inf
         self._cursor = 0  # the last change that was read
-        self._mark, self._marked = 0, True  # the mark that was left, and whether behind everything
+        self._mark, self._marked = (
+            0,
+            True,
+        )  # the mark that was left, and whether behind what was read
         self._held_until = -math.inf
         self._resend: list[Digest] = []
 
@@ -191,15 +194,10 @@ class Sync:
         last = self._look()
         if last != self._cursor:
             self._read_changes()
-        if not self._mark:  # without one it would not be noticed that data is lost
-            self._leave_mark()
+        if not self._mark or not self._marked:
+            self._client.set(self._mark_key, self._mark + 1, ex=_MARK_SECONDS)
+            self._mark, self._marked = self._mark + 1, True
         self._send(tells)
-        if not self._marked:
-            self._leave_mark()
-
-    def _leave_mark(self) -> None:
-        self._client.set(self._mark_key, self._mark + 1, ex=_MARK_SECONDS)
-        self._mark, self._marked = self._mark + 1, True
 
     @property
     def _mark_key(self) -> str:
@@ -209,6 +207,8 @@ class Sync:
         """Return the number of the last change; begin anew if Redis has lost data."""
         values: Any = self._client.mget(self._sequence, self._mark_key)
         last, mark = (int(value or 0) for value in values)
+        if mark == self._mark + 1:  # it was left, but the answer was lost
+            self._mark = mark
         if mark != self._mark or last < self._cursor:
             self._mark, self._marked, self._cursor = mark, False, 0
             self._resend = self._memory.digests()
@@ -265,11 +265,13 @@ class Sync:
                     claims = each.claim is not None and not held
                     arguments = self._arguments(each.record, now, claims=claims)
                     self._merge(self._keys(each.digest), arguments, client=pipe)
-                answers = pipe.execute(raise_on_error=False)
+                pipe.set(self._mark_key, self._mark + 1, ex=_MARK_SECONDS)
+                *answers, marked = pipe.execute(raise_on_error=False)
         finally:
             for each in batch[len(answers) :]:
                 memory.give_back(each)
-        failed: Exception | None = None
+        failed = marked if isinstance(marked, Exception) else None
+        self._mark += failed is None
         for each, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 memory.give_back(each)
@@ -277,7 +279,6 @@ class Sync:
                 continue
             granted, number, *flat = answer
             sent_at.add(number)
-            self._marked = self._marked and not number
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
             self._learn(each.digest, fields, granted=granted == 1)
             if granted == 1 and each.claim is not None:

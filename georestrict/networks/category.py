@@ -23,9 +23,9 @@ ANONYMOUS = frozenset({Category.VPN, Category.TOR, Category.RELAY, Category.PROX
 #: In which order categories are told where a network is in several: the most telling first.
 TELLING = (
     Category.TOR,
-    Category.RELAY,
     Category.VPN,
     Category.PROXY,
+    Category.RELAY,
     Category.BOT,
     Category.CDN,
     Category.HOSTING,

@@ -358,9 +358,9 @@ operators themselves list as exits, which are not drawn here.
 image says another one, or none. With an allow rule for clouds it refuses {lenient[0]["refused"]:,}, and all \
 {lenient[1]["missed"]:,} from clouds elsewhere come through: an address in a cloud tells where a machine stands, and little about the customer.
 - **{TUNNEL}** refuses {tunnel[-1]["refused"]:,} of the {tunnel[-1]["requests"]:,} requests of accounts that were seen elsewhere before and now come \
-through clouds ({DIRECT}: {stands[-1]["refused"]:,}). But of clouds in supported countries it refuses {tunnel[0]["refused"]:,}, and with the allow rule \
-{both[0]["refused"]:,}: an account that was seen once on a machine which the image puts into a wrong country is refused on its other machines, too. So a sighting \
-through hosting is weak evidence about a person.
+through clouds ({DIRECT}: {stands[-1]["refused"]:,}). Of the others from clouds in supported countries it refuses {tunnel[0]["refused"]:,}: those that the image puts \
+into a wrong country, and no more, since what is seen through a cloud is no evidence about an account. (When it was, one sighting on a misfiled machine closed the account's \
+other machines, and 1,077 were refused.) With the allow rule it refuses {both[0]["refused"]:,} without evidence about their account; which of the two it is to be, an owner has to say.
 
 Why {DIRECT} refuses clouds in supported countries:
 

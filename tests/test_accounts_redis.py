@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 
 from georestrict import Accounts, ConfigurationError
 from georestrict.accounts.record import MOST_SIGHTINGS, Record, place_of
+from georestrict.asgi import GeoRestrictMiddleware
 from tests.redis_server import RedisServer, wait_until
 from tests.test_accounts import ANY, DAY, NOW, Clock, noting, seen
 
@@ -88,6 +92,31 @@ def test_what_one_worker_saw_another_knows_without_being_asked(worker: Make) -> 
     wait_until(lambda: seen(other, "alice"))
     other.saw("alice", "DE", "", NOW)
     wait_until(lambda: one.countries("alice", ANY, NOW - DAY) == 2)
+
+
+def test_a_middleware_learns_what_others_know_when_its_server_starts(worker: Make) -> None:
+    one, late = worker(), worker()
+    one.saw("alice", "CN", "", NOW)
+    sync(one)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    async def unused(*_: Any) -> Any: ...
+
+    rule = {
+        "name": "tunnel",
+        "action": "block",
+        "categories": ["hosting"],
+        "account_seen_in": {"countries": ["CN"], "within": "7d"},
+    }
+    guarded = GeoRestrictMiddleware(
+        app,
+        policy={"default": "allow", "contact": "https://example.com/contact", "rules": [rule]},
+        identify=lambda scope: None,
+        accounts=late,
+    )
+    asyncio.run(guarded({"type": "lifespan"}, unused, unused))
+    wait_until(lambda: late.stats["accounts"] == 1)
 
 
 def test_what_both_saw_is_joined_and_the_later_time_wins(worker: Make) -> None:
@@ -877,6 +906,18 @@ def test_children_that_a_process_forks_synchronise_by_themselves(
     with shared_server.client() as client:  # each child counted as a worker of its own
         counted = client.hgetall(f"georestrict:a:{accounts._digest('alice').hex()}")
         assert len(counted) == 5
+
+
+def test_a_fork_keeps_no_store_alive() -> None:
+    accounts = Accounts()
+    gone = weakref.ref(accounts)
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    del accounts
+    gc.collect()
+    assert gone() is None
 
 
 def test_what_is_not_sent_yet_is_sent_when_the_process_ends(

@@ -92,8 +92,10 @@ class Guard:
             kept in this process if left out.
         on_account_flagged: called once for each account of which as many requests were blocked as
             ``accounts`` say (``flag_after``), with the account and the decision about the last.
-            What follows is up to the app. It is no part of the request, and should it fail, the log
-            says so.
+            What follows is up to the app. Should it fail, the log says so. In ASGI it runs in the
+            server's loop, and no request waits for a coroutine function. In WSGI the last blocked
+            request waits for it, or, with Redis, what workers tell each other: hand on what takes
+            long.
         cors_origins: origins such as ``https://app.example.com`` whose browser apps may read what
             they are told.
         pass_preflights: let CORS preflights through to the app. What they ask for is then blocked.

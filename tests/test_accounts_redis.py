@@ -287,6 +287,19 @@ def test_a_client_of_ones_own_does_as_well(
         other.close()
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(None, True), (1, False)])
+def test_a_client_that_waits_without_end_is_told_at_start(
+    shared_server: RedisServer,
+    closing: list[Accounts],
+    caplog: pytest.LogCaptureFixture,
+    seconds: float | None,
+    told: bool,
+) -> None:
+    with shared_server.client(socket_timeout=seconds) as client:
+        maker(shared_server, closing, redis=client)()
+    assert ("make it with socket_timeout=1" in caplog.text) is told
+
+
 def test_a_unix_socket_does_as_well(tmp_path: Path, closing: list[Accounts]) -> None:
     with RedisServer(tmp_path, "--unixsocket", str(tmp_path / "socket")) as server:
         make = maker(server, closing, redis=f"unix://{tmp_path}/socket")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -922,15 +920,16 @@ def test_children_that_a_process_forks_synchronise_by_themselves(
 
 
 def test_a_fork_keeps_no_store_alive() -> None:
-    accounts = Accounts()
-    gone = weakref.ref(accounts)
-    child = os.fork()
-    if not child:
-        os._exit(0)
-    os.waitpid(child, 0)
-    del accounts
-    gc.collect()
-    assert gone() is None
+    code = (
+        "import os, weakref; from georestrict import Accounts\n"
+        "accounts = Accounts()\n"
+        "gone = weakref.ref(accounts)\n"
+        "child = os.fork()\n"
+        "del accounts\n"
+        "assert gone() is None\n"
+        "if child: assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
 
 
 def test_what_is_not_sent_yet_is_sent_when_the_process_ends(

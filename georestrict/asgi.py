@@ -63,7 +63,9 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         """Decide about one connection, whatever it is."""
         kind = scope["type"]
         if kind not in ("http", "websocket"):
-            if kind != "lifespan":
+            if kind == "lifespan":
+                self.start_accounts()
+            else:
                 self.observer.once(
                     kind, f"scope type {kind!r} carries no client address: passed through unguarded"
                 )

@@ -60,7 +60,11 @@ class Engine:
         accounts: Accounts | None = None,
     ) -> None:
         if accounts is not None and not isinstance(accounts, Accounts):
-            raise ConfigurationError(f"accounts is {accounts!r}, must be Accounts")
+            kind = type(accounts).__qualname__  # a URL or a client would show its password
+            raise ConfigurationError(
+                f"accounts is of type {kind}, must be Accounts; for a Redis: "
+                'accounts=Accounts(redis="redis://…", key=…)'
+            )
         self._given = policy, database
         self._clock = clock
         self._accounts = accounts
@@ -160,8 +164,9 @@ class Engine:
         percent-decoded; ``raw_path`` the same as it was sent, where the server tells. ``host`` is
         that of the request, else its ``Host`` header's. ``attributes`` is what the app knows of
         the request, and ``at`` a time to judge by instead of now. Where a rule asks where accounts
-        have been, that ``account`` is here at that time is kept. What no rule of the policy asks
-        about is not looked at. Never raises on an address, a path or a header.
+        have been, that ``account`` is here at that time is kept, so try other times on an engine
+        with ``accounts`` of its own. What no rule of the policy asks about is not looked at. Never
+        raises on an address, a path or a header.
 
         Raises:
             ValueError: if ``at`` has no offset from UTC.

@@ -92,8 +92,10 @@ class Guard:
             kept in this process if left out.
         on_account_flagged: called once for each account of which as many requests were blocked as
             ``accounts`` say (``flag_after``), with the account and the decision about the last.
-            What follows is up to the app. It is no part of the request, and should it fail, the log
-            says so.
+            What follows is up to the app. Should it fail, the log says so. In ASGI it runs in the
+            server's loop, and no request waits for a coroutine function. In WSGI the last blocked
+            request waits for it, or, with Redis, what workers tell each other: hand on what takes
+            long.
         cors_origins: origins such as ``https://app.example.com`` whose browser apps may read what
             they are told.
         pass_preflights: let CORS preflights through to the app. What they ask for is then blocked.
@@ -166,6 +168,8 @@ class Guard:
         self.identify, self.attributes, self.annotate = identify, attributes, annotate
         self.on_decision, self.on_account_flagged = on_decision, on_account_flagged
         self._check_identified()
+        if accounts is not None:
+            self._check_asked()
         self.cors_origins = checked_origins(cors_origins)
         self.pass_preflights, self.guard_caches = pass_preflights, guard_caches
         self.responses = self._checked_responses(responses)
@@ -269,6 +273,12 @@ class Guard:
         except Exception:
             logger.exception("counting an account's blocks failed; the request goes on")
 
+    def start_accounts(self) -> None:
+        """Learn what other workers know of accounts before the first request, not from it on."""
+        for engine in (self.engine, *self.policies.values()):
+            if engine.accounts is not None:
+                engine.accounts.start()
+
     def flag(self, account: str, decision: Decision) -> Any:
         """Tell the app that an account is flagged; never raise. Return what the hook returns."""
         hook = self.on_account_flagged
@@ -310,6 +320,17 @@ class Guard:
             raise ConfigurationError(
                 "options: on_account_flagged comes without identify, so no account is known; give "
                 "identify=, a function that names the account of a scope or environ"
+            )
+
+    def _check_asked(self) -> None:
+        """Say so if nobody asks the accounts that were given; a reload may bring who does."""
+        engines = self.engine, *self.policies.values()
+        asked = any(engine.snapshot.asks_accounts for engine in engines)
+        if not asked and self.on_account_flagged is None:
+            logger.warning(
+                "%s: no rule asks where accounts have been, so accounts= keeps nothing; add "
+                "account_seen_in or account_countries to a rule, or give on_account_flagged=",
+                self.engine.policy.place,
             )
 
     def _check_awaited(self) -> None:

@@ -189,6 +189,16 @@ def test_what_is_asked_for_another_time_deletes_nothing_of_others() -> None:
     assert seen(accounts, "alice")
 
 
+@pytest.mark.parametrize("days", [-60, 60])
+def test_what_is_asked_for_another_time_deletes_nothing_of_the_same_account(days: int) -> None:
+    accounts = Accounts(keep="30d", clock=Clock())
+    accounts.saw("alice", "CN", "", NOW)
+    accounts.saw("alice", "IR", "", NOW + days * DAY)
+    accounts.saw("alice", "DE", "", NOW)
+    assert {("CN", int(NOW)), ("DE", int(NOW))} <= {*kept_of(accounts, "alice")}
+    assert seen(accounts, "alice")
+
+
 def test_of_too_many_accounts_those_least_recently_used_go() -> None:
     accounts = Accounts(max_accounts=3)
     for name in "abc":
@@ -327,6 +337,7 @@ def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ({"max_accounts": 1.5}, r"Accounts\.max_accounts: is 1\.5, must be a number from 1"),
         ({"flag_after": 0}, r"Accounts\.flag_after: is 0, must be a number from 1"),
         ({"flag_after": True}, r"Accounts\.flag_after: is True, must be a number from 1"),
+        ({"clock": 1.5}, r"Accounts\.clock: is 1\.5, must be callable"),
     ],
 )
 def test_a_wrong_option_is_told_with_its_place_and_what_to_do(
@@ -334,6 +345,11 @@ def test_a_wrong_option_is_told_with_its_place_and_what_to_do(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Accounts(**options)
+
+
+def test_an_account_that_is_no_text_is_refused_without_being_shown() -> None:
+    with pytest.raises(TypeError, match=r"^an account is of type int, must be text$"):
+        Accounts().forget(7)  # type: ignore[arg-type]
 
 
 def test_what_is_no_country_or_category_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from georestrict import Accounts, ConfigurationError
 from georestrict.accounts.record import MOST_SIGHTINGS, Record, place_of
+from georestrict.asgi import GeoRestrictMiddleware
 from tests.redis_server import RedisServer, wait_until
 from tests.test_accounts import ANY, DAY, NOW, Clock, noting, seen
 
@@ -88,6 +90,31 @@ def test_what_one_worker_saw_another_knows_without_being_asked(worker: Make) -> 
     wait_until(lambda: seen(other, "alice"))
     other.saw("alice", "DE", "", NOW)
     wait_until(lambda: one.countries("alice", ANY, NOW - DAY) == 2)
+
+
+def test_a_middleware_learns_what_others_know_when_its_server_starts(worker: Make) -> None:
+    one, late = worker(), worker()
+    one.saw("alice", "CN", "", NOW)
+    sync(one)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    async def unused(*_: Any) -> Any: ...
+
+    rule = {
+        "name": "tunnel",
+        "action": "block",
+        "categories": ["hosting"],
+        "account_seen_in": {"countries": ["CN"], "within": "7d"},
+    }
+    guarded = GeoRestrictMiddleware(
+        app,
+        policy={"default": "allow", "contact": "https://example.com/contact", "rules": [rule]},
+        identify=lambda scope: None,
+        accounts=late,
+    )
+    asyncio.run(guarded({"type": "lifespan"}, unused, unused))
+    wait_until(lambda: late.stats["accounts"] == 1)
 
 
 def test_what_both_saw_is_joined_and_the_later_time_wins(worker: Make) -> None:
@@ -256,6 +283,19 @@ def test_a_client_of_ones_own_does_as_well(
         assert flags == ["alice"]
         one.close()
         other.close()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(None, True), (1, False)])
+def test_a_client_that_waits_without_end_is_told_at_start(
+    shared_server: RedisServer,
+    closing: list[Accounts],
+    caplog: pytest.LogCaptureFixture,
+    seconds: float | None,
+    told: bool,
+) -> None:
+    with shared_server.client(socket_timeout=seconds) as client:
+        maker(shared_server, closing, redis=client)()
+    assert ("make it with socket_timeout=1" in caplog.text) is told
 
 
 def test_a_unix_socket_does_as_well(tmp_path: Path, closing: list[Accounts]) -> None:
@@ -877,6 +917,19 @@ def test_children_that_a_process_forks_synchronise_by_themselves(
     with shared_server.client() as client:  # each child counted as a worker of its own
         counted = client.hgetall(f"georestrict:a:{accounts._digest('alice').hex()}")
         assert len(counted) == 5
+
+
+def test_a_fork_keeps_no_store_alive() -> None:
+    code = (
+        "import os, weakref; from georestrict import Accounts\n"
+        "accounts = Accounts()\n"
+        "gone = weakref.ref(accounts)\n"
+        "child = os.fork()\n"
+        "del accounts\n"
+        "assert gone() is None\n"
+        "if child: assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
 
 
 def test_what_is_not_sent_yet_is_sent_when_the_process_ends(

@@ -192,8 +192,11 @@ def test_an_engine_keeps_accounts_only_if_a_rule_asks() -> None:
     given = Accounts()
     assert engine(NO_CN, accounts=given).accounts is given
     assert engine(TUNNEL, accounts=given).accounts is given
-    with pytest.raises(ConfigurationError, match="accounts is 'redis://', must be Accounts"):
-        engine(TUNNEL, accounts="redis://")
+    with pytest.raises(
+        ConfigurationError, match=r"type str, must .* accounts=Accounts\(redis="
+    ) as error:
+        engine(TUNNEL, accounts="redis://:secret@localhost")
+    assert "secret" not in str(error.value)
     with pytest.raises(ConfigurationError, match="engine= comes alone"):
         asgi.GeoRestrictMiddleware(web.Recorder().asgi, engine=engine(NO_CN), accounts=given)
 
@@ -379,7 +382,7 @@ def test_the_tunnel_story_through_a_middleware(
             {"policy": policy(NO_CN), "on_account_flagged": "me", "identify": as_header},
             r"on_account_flagged is 'me', must be callable",
         ),
-        ({"policy": policy(NO_CN), "accounts": {}}, r"accounts is \{\}, must be Accounts"),
+        ({"policy": policy(NO_CN), "accounts": {}}, r"accounts is of type dict, must be Accounts"),
     ],
 )  # fmt: skip
 def test_an_app_that_names_no_accounts_where_they_are_asked_for_does_not_start(
@@ -387,6 +390,29 @@ def test_an_app_that_names_no_accounts_where_they_are_asked_for_does_not_start(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         face.GeoRestrictMiddleware(web.Recorder().asgi, database=DATA, **options)
+
+
+@pytest.mark.parametrize("face", [asgi, wsgi], ids=["ASGI", "WSGI"])
+def test_accounts_that_nobody_asks_are_told_at_start(
+    face: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(rule: Any, **options: Any) -> str:
+        caplog.clear()
+        given = {
+            "policy": policy(rule),
+            "database": DATA,
+            "accounts": Accounts(),
+            "identify": as_header,
+        }
+        face.GeoRestrictMiddleware(web.Recorder().asgi, **given, **options)
+        return caplog.text
+
+    assert "policy: no rule asks where accounts have been, so accounts= keeps nothing" in start(
+        NO_CN
+    )
+    assert "keeps nothing" not in start(TUNNEL)
+    assert "keeps nothing" not in start(NO_CN, on_account_flagged=print)
+    assert "keeps nothing" not in start(NO_CN, policies={"strict": policy(TUNNEL)})
 
 
 @pytest.mark.parametrize("through", THROUGH)

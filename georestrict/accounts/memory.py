@@ -130,7 +130,7 @@ class Memory:
             return packed
 
     def saw(self, digest: Digest, place: bytes, now: float) -> None:
-        """Note a sighting."""
+        """Note a sighting; of others, whatever time a request is tried for, nothing is lost."""
         minute = minute_of(now)
         with self.lock:
             packed = self._records.find(digest)
@@ -140,7 +140,9 @@ class Memory:
             if changed is not None:
                 self._records[digest] = changed
             else:
-                record = self._open(packed, minute)
+                clock = minute_of(self._clock())
+                record = Record.unpack(packed)
+                record.tidy(min(minute, clock), self.keep, max(minute, clock))
                 record.see(place, minute)
                 if record.pack() == packed:
                     return

@@ -206,23 +206,24 @@ class Record:
         self.flag = _later(self.flag, other.flag)
         self.forgotten = _later(self.forgotten, other.forgotten)
 
-    def tidy(self, now: int, keep: int) -> None:
+    def tidy(self, now: int, keep: int, ahead: int = 0) -> None:
         """Drop what is forgotten, older than ``keep`` or too many.
 
         A time further ahead than ``keep`` was told by a wrong clock: it is taken for now, so that
-        it is neither lost nor kept for ever.
+        it is neither lost nor kept for ever. ``ahead`` is a later time that may be the right one.
         """
+        ahead = max(now, ahead)
         forgotten = -1
         if self.forgotten is not None:
             forgotten, until = self.forgotten
             if until < now:
                 self.forgotten, forgotten = None, -1
             else:
-                self.forgotten = min(forgotten, now + keep), min(until, now + keep)
+                self.forgotten = min(forgotten, ahead + keep), min(until, ahead + keep)
                 forgotten = self.forgotten[0]
-        oldest, latest = max(now - keep, forgotten + 1), now + keep
+        oldest, latest = max(now - keep, forgotten + 1), ahead + keep
         self.sightings = {
-            place: minute if minute <= latest else max(now, oldest)
+            place: minute if minute <= latest else max(ahead, oldest)
             for place, minute in self.sightings.items()
             if minute >= oldest
         }
@@ -232,9 +233,9 @@ class Record:
             minute, worker = self.flag
             self.flag = None
             if minute >= oldest:
-                self.flag = minute if minute <= latest else max(now, oldest), worker
+                self.flag = minute if minute <= latest else max(ahead, oldest), worker
         self.blocks = {
-            worker: (minute if minute <= latest else max(now, oldest), count)
+            worker: (minute if minute <= latest else max(ahead, oldest), count)
             for worker, (minute, count) in self.blocks.items()
             if minute >= oldest and self.flag is None
         }

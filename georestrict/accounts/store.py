@@ -86,6 +86,8 @@ class Accounts:
             shared=redis is not None,
             clock=clock,
         )
+        if not callable(clock):
+            raise ConfigurationError(f"Accounts.clock: is {clock!r}, must be callable")
         self._clock = clock
         self._sync = None
         if redis is not None:
@@ -101,6 +103,7 @@ class Accounts:
         """Note where a request of an account came from, and through what (empty: nothing known).
 
         Raises:
+            TypeError: if the account is no text, in all methods.
             ValueError: if these are no country code and no category.
         """
         self._memory.saw(self._digest(account), place_of(country, category), now)
@@ -179,6 +182,8 @@ class Accounts:
         return f"Accounts({len(self._memory)} accounts, kept {self._keep})"
 
     def _digest(self, account: str) -> bytes:
+        if not isinstance(account, str):  # its value is not told: it may be somebody's name
+            raise TypeError(f"an account is of type {type(account).__name__}, must be text")
         if self._sync is not None:
             self._sync.start()
         hashed = self._hash.copy()
@@ -244,12 +249,13 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    for accounts in _held:
-        accounts._memory.lock.release()
+    while _held:
+        _held.pop()._memory.lock.release()
 
 
 def _after_fork_in_child() -> None:
-    for accounts in _held:
+    while _held:
+        accounts = _held.pop()
         accounts._memory.after_fork()
         if accounts._sync is not None:
             accounts._sync.after_fork()

@@ -60,6 +60,11 @@ def connection(redis: str | Redis) -> Callable[[], Redis]:
         ) from error
 
     if isinstance(redis, Redis):
+        if redis.connection_pool.connection_kwargs.get("socket_timeout") is None:
+            logger.warning(
+                "accounts: the redis.Redis that is given waits without end for one that hangs, and "
+                "then this process cannot end: make it with socket_timeout=1"
+            )
         return lambda: redis
     if not isinstance(redis, str):
         raise ConfigurationError(

@@ -11,7 +11,7 @@ from georestrict import groups
 from georestrict.labels import Label, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, Policy, Words
-from georestrict.policy.accounts import KEYS, AccountWord, SeenIn
+from georestrict.policy.accounts import KEYS, PROVING, AccountWord, SeenIn
 from georestrict.policy.places import line_of
 from georestrict.policy.problems import Problem
 from georestrict.policy.words import whole_families
@@ -112,11 +112,13 @@ def _pasts(policy: Policy) -> _Told:
                         f"for {length(USUALLY_KEPT)}, unless the app says otherwise; give it "
                         f'accounts=Accounts(keep="{length(word.within)}"), or shorten it',
                     )
-                if _always(word, reach(rule)):
+                proves = not rule.categories or any(one in PROVING for one, _ in rule.categories)
+                if proves and _always(word, reach(rule)):
                     yield (
                         (*path, name),
-                        f"{key}.{name}: holds for every account that comes from there, unless it "
-                        "hides behind a VPN: the request at hand counts, too; name other places",
+                        f"{key}.{name}: holds for every account that comes from there, unless "
+                        "through an exit or a machine for rent: the request at hand counts, too; "
+                        "name other places",
                     )
 
 

@@ -57,7 +57,7 @@ format: $(STAMP)
 data: $(STAMP)
 	$(BIN)/python -m data.recipe $(if $(ACCEPT),--accept)
 
-# Measures the default data against references that are fetched and not kept; about three minutes.
+# Measures the default data against references that are fetched and not committed; four to five minutes.
 data-report: $(STAMP)
 	$(BIN)/python -m data.report
 

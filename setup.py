@@ -83,7 +83,7 @@ class BuildImage(Command):
         return [
             str(path.relative_to(ROOT))
             for path in sorted((ROOT / "data").rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.suffix != ".pyc"
         ]
 
     def get_output_mapping(self):

@@ -31,7 +31,7 @@ ABOUT_COUNTRIES = {"countries", "subdivisions", "continents"}
 EVERYWHERE = ["0.0.0.0/0", "::/0"]
 MEDIUM = CONFIDENCE.index("medium")
 MOST_TELLING = ("tor", "vpn", "proxy", "relay", "bot", "cdn", "hosting")
-HIDING = ("tor", "vpn", "proxy")  # who comes through these can be anywhere
+PROVING = ("", "relay")  # who comes through anything else can be anywhere
 PRIVATE = [
     "10.0.0.0/8",
     "127.0.0.0/8",
@@ -213,7 +213,7 @@ def countries_seen(
     return frozenset(
         seen.country for seen in history
         if seen.account == asked.account and seen.at >= since.replace(second=0, microsecond=0)
-        and (seen.category in word["categories"] if "categories" in word else seen.category not in HIDING)
+        and (seen.category in word["categories"] if "categories" in word else seen.category in PROVING)
     )  # fmt: skip
 
 

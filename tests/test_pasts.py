@@ -109,10 +109,23 @@ def test_only_what_a_rule_could_ask_for_is_kept() -> None:
 def test_every_country_is_kept_where_a_rule_names_none() -> None:
     judge = engine(HOPPING)
     assert judge.accounts is not None
-    for who in (CHINA, CLOUD, VPN, UNKNOWN):
+    for who in (CHINA, SWEDEN, CLOUD, VPN, UNKNOWN):
         judge.decide(who, account="ann")
     kept = {(one.country, one.category) for one in judge.accounts.sightings("ann")}
-    assert kept == {("CN", ""), ("US", "hosting")}
+    assert kept == {("CN", ""), ("SE", "")}
+
+
+def test_a_customer_with_servers_in_many_countries_has_been_in_none_of_them() -> None:
+    world = {"52.95.110.0/25": "CN", "52.95.110.128/25": "IR", "89.160.20.0/24": "SE"}
+    clouds = {"52.95.110.0/24": "hosting:high:A Cloud", "89.160.20.0/24": "cdn:medium:A CDN"}
+    hopping = HOPPING | {"networks": ["0.0.0.0/0"]}
+    del hopping["countries"]
+    policy = {"default": "allow", "rules": [TUNNEL, hopping]}
+    judge = Engine(policy, database=tiny_database(world, clouds))
+    for who in ("52.95.110.1", "52.95.110.200", "89.160.20.1", "52.95.110.1"):
+        assert judge.decide(who, account="ann").action == "allow"
+    assert judge.accounts is not None
+    assert judge.accounts.sightings("ann") == ()
 
 
 def test_what_an_exception_asks_for_is_kept() -> None:

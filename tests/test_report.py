@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import second
@@ -55,6 +55,7 @@ def batch_of(family: int, said: list[str], base: int, step: int) -> Batch:
     return batch
 
 
+@settings(deadline=None)
 @given(left=cells, right=cells, base=st.sampled_from([0, 7, 2**32 - WINDOW]))
 def test_an_overlay_counts_what_counting_address_by_address_counts(
     left: list[str], right: list[str], base: int
@@ -83,6 +84,7 @@ def test_an_overlay_counts_what_counting_address_by_address_counts(
     ]
 
 
+@settings(deadline=None)
 @given(said=cells)
 def test_a_network_of_64_bits_has_an_answer_if_all_of_it_has_the_same(said: list[str]) -> None:
     base, quarter = 0x2001_0DB8 << 96, 1 << 62
@@ -278,12 +280,21 @@ def test_the_rules_that_were_taken_are_right_on_both_halves() -> None:
 def test_no_request_from_a_cloud_is_refused_for_coming_from_a_cloud() -> None:
     found = report()["log"]
     assert found["requests"] == log.REQUESTS
-    stands, lenient = found["policies"][log.AS_IT_STANDS], found["policies"][log.LENIENT]
+    stands, lenient = (found["policies"][log.DIRECT + more] for more in ("", log.LENIENT))
     clouds = stands[0]
     assert clouds["requests"] == pytest.approx(0.7 * found["requests"], abs=2)
     assert {row["rule"] for row in clouds["refused_why"]} == {"unsupported"}  # a wrong country
     assert clouds["refused_share"] < 1
     assert lenient[0]["refused"] == 0
+
+
+def test_accounts_that_come_back_through_clouds_are_refused_and_few_others() -> None:
+    policies = report()["log"]["policies"]
+    for more in ("", log.LENIENT):
+        clouds, *_, tunnels = policies[log.TUNNEL + more]
+        assert tunnels["part"] == log.TUNNELS
+        assert tunnels["refused"] == tunnels["requests"] > 5_000
+        assert clouds["refused_share"] < 1
 
 
 # -- the sections, on a small world
@@ -352,13 +363,16 @@ def test_the_log_is_the_same_each_time_and_each_part_from_where_it_says(world: W
     assert {part: len(asked) for part, asked in drawn.items()} == {
         "clouds in supported countries": 280,
         "clouds elsewhere": 0,
-        "eyeballs": 108,
+        "eyeballs": 95,
+        log.PEOPLE: 1,
+        log.TUNNELS: 12,
     }
     for part, asked in drawn.items():
         for one in asked:
             told = TOLD[str(IPv4Address(int(one.address) & ~0xFF))]
             assert (one.asn, one.country) == told[:2]
-            assert (one.asn == 16509) == part.startswith("clouds")
+            assert (one.asn == 16509) == (part not in ("eyeballs", log.PEOPLE))
+            assert one.account.startswith("person 0" if part in (log.PEOPLE, log.TUNNELS) else part)
 
 
 def test_the_readme_tells_the_figures_of_the_report() -> None:

@@ -1,6 +1,6 @@
 """Measure the default data and write ``data/report.json`` and ``data/REPORT.md``.
 
-``make data-report`` runs this. It takes about three minutes, and the first time as long as the
+``make data-report`` runs this. It takes four to five minutes, and the first time as long as the
 registry needs for 130 MB.
 """
 

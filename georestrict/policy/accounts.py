@@ -16,11 +16,11 @@ from georestrict.errors import ConfigurationError
 from georestrict.networks import TELLING, Category, Confidence
 from georestrict.policy import checks
 
-#: Who comes through these can be anywhere, so a sighting proves no country. (A relay keeps it.)
-HIDING = frozenset({Category.TOR, Category.VPN, Category.PROXY})
+#: Through what a sighting proves a country: an ordinary network, or a relay, which keeps the
+#: country of its users. Behind an exit, or on a machine for rent, somebody can be anywhere.
+PROVING = frozenset({"", str(Category.RELAY)})
 #: As many sightings are kept of an account (georestrict.accounts).
 MOST_SIGHTINGS = 64
-_PROVING = frozenset({"", *(str(category) for category in Category if category not in HIDING)})
 
 
 class History(Protocol):
@@ -55,7 +55,7 @@ class SeenIn:
     """The account was seen in one of some ``countries`` (or ``outside`` of some), lately.
 
     With ``categories`` only sightings through such networks count; without, those that prove a
-    country: none through Tor, a VPN or a proxy. ``within`` says how far back (``"14d"``).
+    country: in ordinary networks, and through relays. ``within`` says how far back (``"14d"``).
 
     Raises:
         ConfigurationError: naming the key and the fix.
@@ -194,7 +194,7 @@ def _settle(word: SeenIn | ManyCountries) -> None:
         if given or type(given) is not frozenset:
             settled[name] = check(given, name)
     wanted = settled.get("categories")
-    settled["through"] = frozenset(map(str, wanted)) if wanted else _PROVING
+    settled["through"] = frozenset(map(str, wanted)) if wanted else PROVING
     settled["seconds"] = settled["within"].total_seconds()
     for key, content in settled.items():
         object.__setattr__(word, key, content)

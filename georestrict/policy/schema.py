@@ -114,8 +114,8 @@ _ACCOUNT: dict[str, _Schema] = {
     ),
     "categories": _told(
         _array(_CATEGORY_ALONE),
-        "Only what was seen through such networks; else what was seen through Tor, a VPN or a "
-        "proxy does not count.",
+        "Only what was seen through such networks; else only what was seen in ordinary networks, "
+        "and through relays.",
     ),
     "within": _told(_DURATION, "How far back, such as 14d."),
 }

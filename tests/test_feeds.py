@@ -619,6 +619,37 @@ def test_a_value_beside_the_countries_of_a_geofeed_is_an_error(tmp_path: Path) -
         manifest(tmp_path, "geofeed", "country", b"", 'value = "DE"')
 
 
+@pytest.mark.parametrize(("form", "layer"), [("mmdb", "network"), ("tor-geoip", "country")])
+def test_a_value_that_no_row_would_take_is_an_error(tmp_path: Path, form: str, layer: str) -> None:
+    stated = 'value = "GB"' if layer == "country" else 'value = "vpn:high:Example"'
+    with pytest.raises(ConfigurationError, match=f"every row of a {form} says its"):
+        manifest(tmp_path, form, layer, b"", stated)
+
+
+def test_a_row_whose_value_is_wrong_for_its_layer_is_named_with_its_line(tmp_path: Path) -> None:
+    made = manifest(
+        tmp_path, "tor-geoip", "country", b"# geoip\n1,2,GB\n2001:db8::,2001:db8::1,GBR\n"
+    )
+    with pytest.raises(ConfigurationError, match="data:3: value 'GBR' is neither"):
+        made.compile()
+
+
+@pytest.mark.parametrize("odd", ["\\n", "\\u001b", "\\u2028"])
+def test_what_an_image_could_not_say_again_is_refused_before_it_is_written(
+    tmp_path: Path, odd: str
+) -> None:
+    manifest(tmp_path, "networks", "network", b"")
+    path = tmp_path / "sources.toml"
+    text = path.read_text()
+    for old, new, says in (
+        (":Example", f":Exam{odd}ple", r"value .* cannot be printed"),
+        ('name = "', f'name = "{odd}', "nor a control character"),
+    ):
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ConfigurationError, match=says):
+            Manifest.load(path)
+
+
 def test_a_damaged_feed_names_the_source_file_and_place(tmp_path: Path) -> None:
     made = manifest(tmp_path, "aws", "network", changed(AWS, ("prefixes", 1, "ip_prefix"), "x"))
     with pytest.raises(FormatError, match=r"data: prefixes\[1\]\.ip_prefix: 'x': not an IPv4"):

@@ -33,8 +33,8 @@ def needs_value(form: str, layer: str) -> bool:
 
 
 def tells(form: str, layer: str) -> bool:
-    """Tell whether a feed says of every network what a layer holds."""
-    return (form, layer) == ("geofeed", "country")
+    """Tell whether a format says of every network what a layer holds."""
+    return form in ("mmdb", "tor-geoip") or (form, layer) == ("geofeed", "country")
 
 
 def check_selection(written: str, form: str) -> None:

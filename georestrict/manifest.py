@@ -166,8 +166,10 @@ class Manifest:
                     yield source.within(name), _checked(batch, layer, place)
                 continue
             path = self.folder / source.path
-            self._read(source, path)
-            for batch in read_batches(source.format, path, layer, source.select, source.confidence):
+            data = self._read(source, path)  # once: it may be a pipe, and has the stated checksum
+            for batch in read_batches(
+                source.format, data, str(path), layer, source.select, source.confidence
+            ):
                 values = [value or source.value or "" for value in batch.values]
                 checked = _checked(
                     batch._replace(values=values), layer, f"source {source.name!r}: {path}"

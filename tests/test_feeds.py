@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -18,7 +19,7 @@ from georestrict import ConfigurationError, Database, FormatError, Policy
 from georestrict._core import parse_address
 from georestrict.lists import Lists
 from georestrict.manifest import Manifest
-from georestrict.sources import Row, detect, feeds, networks, parse_list
+from georestrict.sources import Row, detect, feeds, gathered, networks, packed, parse_list
 from georestrict.sources.entry import Selection
 from georestrict.testing import tiny_database
 
@@ -624,6 +625,27 @@ def test_a_value_that_no_row_would_take_is_an_error(tmp_path: Path, form: str, l
     stated = 'value = "GB"' if layer == "country" else 'value = "vpn:high:Example"'
     with pytest.raises(ConfigurationError, match=f"every row of a {form} says its"):
         manifest(tmp_path, form, layer, b"", stated)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no /dev/fd")
+@pytest.mark.parametrize("form", ["aws", "geofeed", "networks", "packed", "tor-geoip"])
+def test_a_source_is_read_once_so_it_may_be_a_pipe(tmp_path: Path, form: str) -> None:
+    data = {
+        **FILES,
+        "networks": b"192.0.2.0/24\n",
+        "packed": packed.encode(gathered([Row(4, 1 << 24, 1 << 24, "tor:high:Tor", 1)])),
+        "tor-geoip": b"16777216,16777471,AU\n",
+    }[form]
+    made = manifest(tmp_path, form, "country" if form == "tor-geoip" else "network", data)
+    expected = compiled(made).metadata.sources[0].rows
+    assert sum(expected) > 0
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    path = tmp_path / "sources.toml"
+    path.write_text(path.read_text().replace('"data"', f'"/dev/fd/{reading}"'))
+    assert compiled(Manifest.load(path)).metadata.sources[0].rows == expected
+    os.close(reading)
 
 
 def test_a_row_whose_value_is_wrong_for_its_layer_is_named_with_its_line(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ class BuildImage(Command):
         shutil.copyfile(ROOT / "data/hosting_asns.csv", folder / HOSTING_ASNS)
         output = folder.resolve() / "georestrict" / "default.grdb"
         command = [sys.executable, "-c", code, str(ROOT / "data/sources.toml"), str(output)]
-        # pip hands its build environment (cachetools) to child processes through PYTHONPATH
-        paths = [str(folder.resolve()), os.environ.get("PYTHONPATH", "")]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        # after it what pip put there: in its isolated builds cachetools is found in no other way
+        searched = [str(folder.resolve()), os.environ.get("PYTHONPATH", "")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, searched))}
         subprocess.run(command, check=True, env=environment, cwd=folder)  # noqa: S603 our own interpreter
 
     def get_outputs(self):

@@ -72,7 +72,7 @@ class Database:
         self._record = Record(image, meta)
         self.metadata = self._record.metadata
         try:
-            self._locations = tuple(_location(*described) for described in meta["classes"])
+            self._locations = _locations(meta["classes"])
             looked_through = [described[0] == "looked-through" for described in meta["classes"]]
             root4, root6 = meta["roots"]
             self.table = Table(image.section("cells"), root4, root6, len(self._locations))
@@ -309,18 +309,40 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _location(status: str, place: str, network: str) -> Location:
-    """Read a class from an image's metadata."""
-    subdivision = subdivisions.normalise(place)
-    country = countries.normalise(place[:2] if subdivision else place)
+def _locations(classes: Iterable[tuple[str, str, str]]) -> tuple[Location, ...]:
+    """Read the classes of an image's metadata; few places and claims make thousands of them."""
+    status_of, place_of, said_of = cache(_status), cache(_place), cache(_said)
+    return tuple(
+        Location(
+            country=place_of(place)[0],
+            subdivision=place_of(place)[1],
+            categories=said_of(network)[0],
+            provider=said_of(network)[1],
+            status=status_of(status),
+        )
+        for status, place, network in classes
+    )
+
+
+def _status(told: str) -> Status:
+    return Status.PRIVATE if told == "looked-through" else Status(told)
+
+
+def _place(code: str) -> tuple[str | None, str | None]:
+    subdivision = subdivisions.normalise(code)
+    country = countries.normalise(code[:2] if subdivision else code)
+    return (
+        sys.intern(country) if country else None,
+        sys.intern(subdivision) if subdivision else None,
+    )
+
+
+def _said(network: str) -> tuple[Mapping[Category, Confidence], str | None]:
     claims = parse_claims(network) if network else ()
     provider = next((claim.provider for claim in claims if claim.provider), None)
-    return Location(
-        country=sys.intern(country) if country else None,
-        subdivision=sys.intern(subdivision) if subdivision else None,
-        categories=_categories(tuple((claim.category, claim.confidence) for claim in claims)),
-        provider=sys.intern(provider) if provider else None,
-        status=Status.PRIVATE if status == "looked-through" else Status(status),
+    return (
+        _categories(tuple((claim.category, claim.confidence) for claim in claims)),
+        sys.intern(provider) if provider else None,
     )
 
 

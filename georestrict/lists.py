@@ -159,7 +159,11 @@ class Lists:
                 continue
             loaded = self._kept.get(name)
             if loaded is None:
-                loaded = self._load(name, keep=True)
+                try:
+                    loaded = self._load(name, keep=True)
+                except ConfigurationError as error:
+                    logger.warning("the lines of list %r cannot be told: %s", name, error)
+                    continue
                 if loaded.digest != self._digests[number]:
                     logger.warning(
                         "%s has changed since it was put in force, so its lines cannot be told; "

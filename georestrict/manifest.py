@@ -166,8 +166,10 @@ class Manifest:
                     yield source.within(name), _checked(batch, layer, place)
                 continue
             path = self.folder / source.path
-            self._read(source, path)
-            for batch in read_batches(source.format, path, layer, source.select, source.confidence):
+            data = self._read(source, path)  # once: it may be a pipe, and has the stated checksum
+            for batch in read_batches(
+                source.format, data, str(path), layer, source.select, source.confidence
+            ):
                 values = [value or source.value or "" for value in batch.values]
                 checked = _checked(
                     batch._replace(values=values), layer, f"source {source.name!r}: {path}"
@@ -276,7 +278,7 @@ def _source(entry: Any, place: str) -> Source | ImageSource:
         raise ConfigurationError(
             f"{place}: sha256 is {checksum!r}, must be 64 hexadecimal digits in lower case"
         )
-    place = f"{place} ({entry['name']})"
+    place = f"{place} ({entry['name'] if entry['name'].isprintable() else ascii(entry['name'])})"
     if entry["layer"] not in LAYERS:
         raise ConfigurationError(
             f"{place}: layer {entry['layer']!r}: write one of {', '.join(LAYERS)}"
@@ -285,8 +287,10 @@ def _source(entry: Any, place: str) -> Source | ImageSource:
         raise ConfigurationError(
             f"{place}: format {entry['format']!r}: write one of {', '.join(FORMATS)}"
         )
-    if " " in entry["name"] or "/" in entry["name"]:
-        raise ConfigurationError(f"{place}: the name must not contain a space or a slash")
+    if " " in entry["name"] or "/" in entry["name"] or not entry["name"].isprintable():
+        raise ConfigurationError(
+            f"{place}: the name must not contain a space or a slash, nor a control character"
+        )
     precedence = _precedence(entry.get("precedence", 0), place)
     if of_image:
         for key in entry:
@@ -311,8 +315,9 @@ def _source(entry: Any, place: str) -> Source | ImageSource:
         )
     if value is not None:
         if tells(entry["format"], entry["layer"]):
+            what = "country" if entry["layer"] == "country" else "value"
             raise ConfigurationError(
-                f"{place}: value {value!r}: every row of a {entry['format']} says its country; "
+                f"{place}: value {value!r}: every row of a {entry['format']} says its {what}; "
                 "leave 'value' out"
             )
         _check_stated(value, entry["layer"], place)
@@ -356,8 +361,13 @@ def _precedence(written: Any, place: str) -> int:
 
 
 def _checked(batch: Batch, layer: str, place: str) -> Batch:
-    for value in batch.values:
-        _check_value(value, layer, place)
+    for number, value in enumerate(batch.values):
+        try:
+            _check_value(value, layer, place)
+        except ConfigurationError:
+            rows = zip(batch.columns.value, batch.columns.line, strict=True)
+            for line in (line for each, line in rows if each == number):
+                _check_value(value, layer, f"{place}:{line}")
     return batch
 
 
@@ -381,6 +391,10 @@ def _check_stated(value: Any, layer: str, place: str) -> None:
 
 def _check_value(value: str, layer: str, place: str) -> None:
     """Check what a row says. A country layer may hold pseudo codes, which are no country."""
+    if not value.isprintable():  # the record of an image could not be read again
+        raise ConfigurationError(
+            f"{place}: value {value!r} has a character that cannot be printed; leave it out"
+        )
     if layer == "country":
         if len(value) != 2 and subdivisions.normalise(value) is None:
             raise ConfigurationError(

@@ -385,6 +385,20 @@ def test_the_lines_of_a_list_that_changed_meanwhile_are_not_told(
     assert [match.line for match in engine.snapshot.list_matches("100.1.2.9")] == [260, 1]
 
 
+def test_a_list_that_went_bad_or_away_meanwhile_is_told_in_the_log_and_raises_nothing(
+    tmp_path: Path, tiny: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Engine(policy_of(tmp_path, more="100.1.0.0/16\n"), database=tiny)
+    (tmp_path / "mine.txt").write_text("junk\n")
+    assert [match.value for match in engine.matches("100.1.2.9")] == ["more"]
+    (tmp_path / "mine.txt").unlink()
+    assert [match.value for match in engine.matches("100.1.2.9")] == ["more"]
+    bad, away = warnings(caplog)
+    assert "the lines of list 'mine' cannot be told" in bad
+    assert "mine.txt:1: 'junk'" in bad
+    assert "No such file" in away
+
+
 def test_only_the_files_last_used_stay_and_no_file_of_others_is_touched(
     tmp_path: Path, folder: Path, tiny: Database
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -18,7 +19,7 @@ from georestrict import ConfigurationError, Database, FormatError, Policy
 from georestrict._core import parse_address
 from georestrict.lists import Lists
 from georestrict.manifest import Manifest
-from georestrict.sources import Row, detect, feeds, networks, parse_list
+from georestrict.sources import Row, detect, feeds, gathered, networks, packed, parse_list
 from georestrict.sources.entry import Selection
 from georestrict.testing import tiny_database
 
@@ -617,6 +618,58 @@ def test_a_feed_without_countries_needs_the_value_of_its_layer(tmp_path: Path, f
 def test_a_value_beside_the_countries_of_a_geofeed_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="every row of a geofeed says its country"):
         manifest(tmp_path, "geofeed", "country", b"", 'value = "DE"')
+
+
+@pytest.mark.parametrize(("form", "layer"), [("mmdb", "network"), ("tor-geoip", "country")])
+def test_a_value_that_no_row_would_take_is_an_error(tmp_path: Path, form: str, layer: str) -> None:
+    stated = 'value = "GB"' if layer == "country" else 'value = "vpn:high:Example"'
+    with pytest.raises(ConfigurationError, match=f"every row of a {form} says its"):
+        manifest(tmp_path, form, layer, b"", stated)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no /dev/fd")
+@pytest.mark.parametrize("form", ["aws", "geofeed", "networks", "packed", "tor-geoip"])
+def test_a_source_is_read_once_so_it_may_be_a_pipe(tmp_path: Path, form: str) -> None:
+    data = {
+        **FILES,
+        "networks": b"192.0.2.0/24\n",
+        "packed": packed.encode(gathered([Row(4, 1 << 24, 1 << 24, "tor:high:Tor", 1)])),
+        "tor-geoip": b"16777216,16777471,AU\n",
+    }[form]
+    made = manifest(tmp_path, form, "country" if form == "tor-geoip" else "network", data)
+    expected = compiled(made).metadata.sources[0].rows
+    assert sum(expected) > 0
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    path = tmp_path / "sources.toml"
+    path.write_text(path.read_text().replace('"data"', f'"/dev/fd/{reading}"'))
+    assert compiled(Manifest.load(path)).metadata.sources[0].rows == expected
+    os.close(reading)
+
+
+def test_a_row_whose_value_is_wrong_for_its_layer_is_named_with_its_line(tmp_path: Path) -> None:
+    made = manifest(
+        tmp_path, "tor-geoip", "country", b"# geoip\n1,2,GB\n2001:db8::,2001:db8::1,GBR\n"
+    )
+    with pytest.raises(ConfigurationError, match="data:3: value 'GBR' is neither"):
+        made.compile()
+
+
+@pytest.mark.parametrize("odd", ["\\n", "\\u001b", "\\u2028"])
+def test_what_an_image_could_not_say_again_is_refused_before_it_is_written(
+    tmp_path: Path, odd: str
+) -> None:
+    manifest(tmp_path, "networks", "network", b"")
+    path = tmp_path / "sources.toml"
+    text = path.read_text()
+    for old, new, says in (
+        (":Example", f":Exam{odd}ple", r"value .* cannot be printed"),
+        ('name = "', f'name = "{odd}', "nor a control character"),
+    ):
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ConfigurationError, match=says):
+            Manifest.load(path)
 
 
 def test_a_damaged_feed_names_the_source_file_and_place(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ network is. What a value means, and which of two overlapping rows wins, is not d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from georestrict.networks import Confidence
 from georestrict.sources import feeds, mmdb, networks, packed, tor_geoip
@@ -17,10 +16,10 @@ from georestrict.sources.networks import Remark
 from georestrict.sources.row import Batch, Row, gathered, renamed
 
 #: Readers of files whose rows are for any layer.
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    "networks": networks.read,
-    "packed": packed.read,
-    "tor-geoip": tor_geoip.read,
+READERS: dict[str, Callable[[bytes, str], Iterable[Row]]] = {
+    "networks": networks.rows,
+    "packed": packed.PackedRanges,
+    "tor-geoip": tor_geoip.parse,
 }
 
 #: File formats that a manifest may name.
@@ -33,8 +32,8 @@ def needs_value(form: str, layer: str) -> bool:
 
 
 def tells(form: str, layer: str) -> bool:
-    """Tell whether a feed says of every network what a layer holds."""
-    return (form, layer) == ("geofeed", "country")
+    """Tell whether a format says of every network what a layer holds."""
+    return form in ("mmdb", "tor-geoip") or (form, layer) == ("geofeed", "country")
 
 
 def check_selection(written: str, form: str) -> None:
@@ -47,20 +46,25 @@ def check_selection(written: str, form: str) -> None:
 
 
 def read_batches(
-    form: str, path: Path, layer: str, select: str | None = None, confidence: str | None = None
+    form: str,
+    data: bytes,
+    name: str,
+    layer: str,
+    select: str | None = None,
+    confidence: str | None = None,
 ) -> list[Batch]:
     """Return what a file says for a layer, as columns.
 
     ``select`` was checked before; ``confidence`` is that in the flags of an MMDB, else medium.
     """
     if form == "mmdb":
-        return mmdb.read_batches(path, layer, confidence or Confidence.MEDIUM)
+        return mmdb.batches(data, name, layer, confidence or Confidence.MEDIUM)
     if form == "packed":
-        return packed.read_batches(path)
+        return packed.PackedRanges(data, name).batches()
     if form in READERS:
-        return gathered(READERS[form](path))
+        return gathered(READERS[form](data, name))
     wanted = Selection.parse(select, feeds.FIELDS[form]) if select is not None else ALL
-    return gathered(feeds.read(form, path.read_bytes(), str(path), layer, wanted))
+    return gathered(feeds.read(form, data, name, layer, wanted))
 
 
 __all__ = [

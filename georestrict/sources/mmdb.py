@@ -99,9 +99,18 @@ def read_batches(path: Path, layer: str, confidence: str = Confidence.MEDIUM) ->
     Raises:
         FormatError: if it is damaged, or says nothing for this layer.
     """
-    layers = read(path.read_bytes(), str(path), confidence).layers
+    return batches(path.read_bytes(), str(path), layer, confidence)
+
+
+def batches(data: bytes, name: str, layer: str, confidence: str) -> list[Batch]:
+    """Return what a file of which the content is known says for a layer.
+
+    Raises:
+        FormatError: if it is damaged, or says nothing for this layer.
+    """
+    layers = read(data, name, confidence).layers
     if layer not in layers:
-        raise FormatError(f"{path}: says nothing for the layer {layer!r}, only for {[*layers]}")
+        raise FormatError(f"{name}: says nothing for the layer {layer!r}, only for {[*layers]}")
     return layers[layer]
 
 

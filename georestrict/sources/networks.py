@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from math import inf
-from pathlib import Path
 from typing import NamedTuple
 
 from georestrict._core import Columns, parse_network, parse_networks, strip_comment
@@ -96,9 +95,9 @@ def cut(note: str) -> str:
     return note if len(note) <= _LONGEST_NOTE else f"{note[: _LONGEST_NOTE - 1]}…"
 
 
-def read(path: Path) -> Iterator[Row]:
+def rows(data: bytes, name: str) -> Iterator[Row]:
     """Yield a list's rows, without a value."""
-    parsed = parse(path.read_bytes(), str(path))
+    parsed = parse(data, name)
     for version, columns in ((4, parsed.ipv4), (6, parsed.ipv6)):
         shift = 96 if version == 4 else 0
         for first_high, first_low, last_high, last_low, _, line in zip(*columns, strict=True):

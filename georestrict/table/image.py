@@ -53,7 +53,8 @@ class Image:
         size = len(buffer)
         if size < _HEADER.size or bytes(buffer[:8]) != MAGIC:
             raise FormatError(
-                f"{name}: not a georestrict image (its first bytes are {bytes(buffer[:8])!r})"
+                f"{name}: not a georestrict image (its first bytes are {bytes(buffer[:8])!r}); "
+                "name one that 'georestrict compile' made"
             )
         _, version, order, _, count, length, header_sum, body_sum = _HEADER.unpack_from(buffer)
         if version != FORMAT_VERSION:

@@ -36,6 +36,6 @@ def winners(rows: Sequence[Said], value: int) -> dict[str, int]:
     return {category: winner(found) for category, found in said.items() if found}
 
 
-def told(found: Sequence[str]) -> list[str]:
-    """The categories that are told: of a relay neither whose machine it is, nor that it hides."""
-    return [each for each in found if "relay" not in found or each in ("relay", "tor", "bot")]
+def told(found: Sequence[str], relay: str) -> list[str]:
+    """The categories that are told; what a relay that is not of low confidence runs on is not."""
+    return [each for each in found if relay in ("", "low") or each in ("relay", "tor", "bot")]

@@ -308,7 +308,7 @@ def categories_of(world: World, ip: IPv4Address | IPv6Address) -> Mapping[str, i
         category: max(CONFIDENCE.index(sure) for of, sure, _ in said if of == category)
         for category, _, _ in said
     }
-    behind = {"hosting", "vpn", "proxy", "cdn"} if "relay" in found else set()
+    behind = {"hosting", "vpn", "proxy", "cdn"} if found.get("relay", 0) >= MEDIUM else set()
     return {category: found[category] for category in found.keys() - behind}
 
 

@@ -53,10 +53,13 @@ def told(claims: Iterable[str]) -> str:
     """Join claims of different categories in the order of telling.
 
     What runs a relay's machines is not told: a relay keeps its users' country, and a rule on
-    hosting is not meant for them.
+    hosting is not meant for them. Of one that is there at low confidence it is: no rule on relays
+    matches it, unless it asks for that.
     """
     said = {Category(claim.partition(":")[0]): claim for claim in claims}
-    hidden = HIDDEN_BY_RELAY if Category.RELAY in said else frozenset()
+    relay = said.get(Category.RELAY)
+    sure = relay is not None and Claim.parse(relay).confidence is not Confidence.LOW
+    hidden = HIDDEN_BY_RELAY if sure else frozenset()
     return SEPARATOR.join(
         said[category] for category in TELLING if category in said and category not in hidden
     )

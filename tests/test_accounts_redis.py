@@ -338,6 +338,19 @@ def test_what_another_release_wrote_is_left_alone_and_does_no_harm(
         assert client.hget(name, "seen:FR:quantum") == later.encode()
 
 
+def test_what_is_no_account_among_the_changes_is_passed_over(
+    shared_server: RedisServer, worker: Make, request: Any
+) -> None:
+    one, late = worker(), worker()
+    one.saw("alice", "CN", "", NOW)
+    sync(one)
+    with shared_server.client() as client:
+        client.zadd(f"{request.node.nodeid}:changed", {"no digest": 2, b"\xff": 3})
+    one.saw("bob", "CN", "", NOW)
+    sync(one, late)
+    assert seen(late, "alice") and seen(late, "bob")
+
+
 def test_one_account_that_redis_refuses_does_not_hold_up_the_others(
     shared_server: RedisServer, worker: Make
 ) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -39,6 +40,7 @@ HOLD_SECONDS = 2.0
 _PAUSE_SECONDS = 60.0  # until a thread that could not be started is tried again
 _BATCH = 256  # accounts that are sent or read at once
 _MARK_SECONDS = 86_400  # a mark that is gone only means that all is sent again
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 _SCRIPT = Path(__file__).with_name("merge.lua")
 
 
@@ -236,7 +238,8 @@ class Sync:
             )
             if not changes:
                 return
-            digests = [_text(digest) for digest, _ in changes]
+            # What is none was not written by us; it is passed over.
+            digests = [each for digest, _ in changes if _DIGEST.fullmatch(each := _text(digest))]
             with client.pipeline(transaction=False) as pipe:
                 for digest in digests:
                     pipe.hgetall(self._account + digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -345,7 +346,9 @@ def test_what_is_no_account_among_the_changes_is_passed_over(
     one.saw("alice", "CN", "", NOW)
     sync(one)
     with shared_server.client() as client:
-        client.zadd(f"{request.node.nodeid}:changed", {"no digest": 2, b"\xff": 3})
+        client.zadd(
+            f"{request.node.nodeid}:changed", {"no digest": 2, b"\xff": 3.5, "endless": math.inf}
+        )
     one.saw("bob", "CN", "", NOW)
     sync(one, late)
     assert seen(late, "alice") and seen(late, "bob")
@@ -873,6 +876,32 @@ def test_a_flag_that_redis_has_lost_is_not_told_again(
     assert flags == ["alice"] and other.stats["waiting"] == 1
     assert one.sync() and other.sync()
     assert flags == ["alice"] and other.stats["waiting"] == 0
+
+
+def test_a_worker_that_never_heard_that_it_may_tell_of_a_flag_tells_of_it_later(
+    server: RedisServer, own_worker: Make
+) -> None:
+    """Redis dies between granting the flag and saying so; only others have seen whose it is."""
+    flags: list[Any] = []
+    one, other = own_worker(flag_after=3), own_worker(flag_after=3)
+    sync(one, other)
+    one._sync.close()  # type: ignore[union-attr] # its thread: the test says when
+    other._sync.close()  # type: ignore[union-attr]
+    block(one, 3, flags)
+    digest = one._digest("alice").hex()
+    with server.client() as client:  # what the script does, whose answer does not arrive
+        granted = f"{int(NOW // 60):010d}:{one._memory.worker.hex()}"
+        client.hset(f"georestrict:a:{digest}", "flag", granted)
+        client.zadd("georestrict:changed", {digest: client.incr("georestrict:sequence")})
+    assert other.sync()
+    server.kill()
+    server.start()
+    assert other.sync() and other.sync()
+    assert one.sync()
+    assert flags == []
+    await_flags(flags, ["alice"], one, other)
+    sync(one, other)
+    assert flags == ["alice"]
 
 
 CHILD = """

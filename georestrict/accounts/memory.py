@@ -218,9 +218,15 @@ class Memory:
                 self._forgotten.setdefault(digest, outgoing.forgets)
 
     def claim_again(self, outgoing: Outgoing) -> None:
-        """Take back a claim that could not be decided, unless that is no longer needed."""
+        """Take back a claim that could not be decided, unless that is no longer needed.
+
+        It is, if this worker was told to flag the account, and the answer was lost: others know of
+        the flag and leave it to this one to tell.
+        """
         with self.lock:
-            if outgoing.digest in self._records and outgoing.digest not in self._flagged:
+            packed = self._records.peek(outgoing.digest)
+            flag = Record.unpack(packed).flag
+            if packed and (flag is None or flag[1] == self.worker):
                 self.give_back(outgoing)
 
     def learn(

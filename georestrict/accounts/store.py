@@ -91,7 +91,13 @@ class Accounts:
         self._clock = clock
         self._sync = None
         if redis is not None:
-            self._sync = Sync(self._memory, connection(redis), _name(namespace), clock)
+            self._sync = Sync(
+                self._memory,
+                connection(redis),
+                _name(namespace),
+                clock,
+                owned=isinstance(redis, str),
+            )
         _ALL.add(self)
 
     @property

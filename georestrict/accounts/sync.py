@@ -94,7 +94,10 @@ def connection(redis: str | Redis) -> Callable[[], Redis]:
 
 
 class Sync:
-    """Synchronises the memory of this process with Redis."""
+    """Synchronises the memory of this process with Redis.
+
+    The client is ``owned`` if it was made here; then it is closed here, too.
+    """
 
     def __init__(
         self,
@@ -102,8 +105,10 @@ class Sync:
         connect: Callable[[], Redis],
         namespace: str,
         clock: Callable[[], float],
+        *,
+        owned: bool,
     ) -> None:
-        self.failures = 0
+        self.failures, self._owned = 0, owned
         self._memory, self._connect, self._clock = memory, connect, clock
         self._account = f"{namespace}:a:"
         self._changed, self._sequence = f"{namespace}:changed", f"{namespace}:sequence"
@@ -156,15 +161,16 @@ class Sync:
             logger.warning("accounts: not synchronised with Redis for now: %s", error)
 
     def close(self) -> None:
-        """Stop the thread and synchronise a last time."""
-        if self._closed:
-            return
-        self._closed = True
-        atexit.unregister(self.close)
-        self._stop.set()
-        if self._thread not in (None, threading.current_thread()):
-            self._thread.join(_TIMEOUT_SECONDS)
-        self.sync()
+        """Stop the thread, synchronise a last time, and leave no connection open."""
+        if not self._closed:
+            self._closed = True
+            atexit.unregister(self.close)
+            self._stop.set()
+            if self._thread not in (None, threading.current_thread()):
+                self._thread.join(_TIMEOUT_SECONDS)
+            self.sync()
+        if self._owned:
+            self._client.close()
 
     def sync(self) -> bool:
         """Synchronise now; False if Redis is away or refuses."""
@@ -231,10 +237,10 @@ class Sync:
         if not self._cursor:
             first: Any = client.zrange(self._changed, -most - 1, -most - 1, withscores=True)
             if first:  # more than are kept here: take the last ones
-                self._cursor, self._memory.partial = int(first[0][1]), True
+                self._cursor, self._memory.partial = math.ceil(first[0][1]), True
         while True:
             changes: Any = client.zrangebyscore(
-                self._changed, f"({self._cursor}", "+inf", start=0, num=_BATCH, withscores=True
+                self._changed, f"({self._cursor}", "(+inf", start=0, num=_BATCH, withscores=True
             )
             if not changes:
                 return
@@ -245,7 +251,7 @@ class Sync:
                     pipe.hgetall(self._account + digest)
                 for digest, fields in zip(digests, pipe.execute(), strict=True):
                     self._learn(bytes.fromhex(digest), fields)
-            self._cursor, self._marked = int(changes[-1][1]), False
+            self._cursor, self._marked = math.ceil(changes[-1][1]), False
 
     def _send(self, tells: list[Callable[[], None]]) -> None:
         """Send what has changed until now, and what Redis has lost."""

@@ -52,10 +52,7 @@ class _Records(LRUCache[Digest, bytes]):
 
     def find(self, digest: Digest) -> bytes:
         """Return a record, or no bytes."""
-        try:
-            return self[digest]
-        except KeyError:
-            return b""
+        return self.get(digest, b"")
 
     def peek(self, digest: Digest) -> bytes:
         """Return a record without making it the one last used."""

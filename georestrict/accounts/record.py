@@ -51,7 +51,8 @@ class Sighting:
 
 def minute_of(time: float) -> int:
     """Return the minute of a time in seconds since the epoch, within what can be packed."""
-    return min(max(int(time // 60), 0), LATEST)
+    minute = int(time // 60)
+    return minute if 0 <= minute <= LATEST else min(max(minute, 0), LATEST)
 
 
 def place_of(country: str, category: str) -> bytes:

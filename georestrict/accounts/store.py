@@ -122,8 +122,10 @@ class Accounts:
         An empty set stands for any; a plain address has the category ``""``. ``since`` is in
         seconds since the epoch, and counts by the minute.
         """
-        first, last = self._minutes(since)
         packed = self._memory.read(self._digest(account))
+        if not packed:  # most that are asked about were never seen where a rule asks
+            return False
+        first, last = self._minutes(since)
         return record.seen_in(packed, countries, categories, first, last)
 
     def countries(self, account: str, categories: Set[str], since: float) -> int:

@@ -32,7 +32,7 @@ from georestrict.layers import LAYERS, Claims, Layer, paint
 from georestrict.location import Location, Locations, Status
 from georestrict.manifest import compile_mmdb
 from georestrict.networks import Category, Confidence, parse_claims
-from georestrict.record import DEFAULT_IMAGE, Record, read_meta
+from georestrict.record import DAMAGES, DEFAULT_IMAGE, Record, read_meta
 from georestrict.sources import mmdb
 from georestrict.sources.networks import NetworkList
 from georestrict.special import LOOKED_THROUGH, is_private
@@ -76,14 +76,7 @@ class Database:
             looked_through = [described[0] == "looked-through" for described in meta["classes"]]
             root4, root6 = meta["roots"]
             self.table = Table(image.section("cells"), root4, root6, len(self._locations))
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except DAMAGES as error:
             raise FormatError(f"{image.name}: damaged: {error}") from error
         self.looked_through = bytes(looked_through)
         self._marks = bytes(

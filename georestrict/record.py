@@ -21,6 +21,15 @@ from georestrict.table import Image
 
 #: The data of the package.
 DEFAULT_IMAGE = Path(__file__).with_name("default.grdb")
+#: What reading damaged metadata may raise.
+DAMAGES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +78,7 @@ class Record:
         self._image = image
         try:
             self.metadata = _metadata(meta, image)
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except DAMAGES as error:
             raise FormatError(f"{image.name}: damaged: {error}") from error
         self.dates = {source.name: source.date for source in self.metadata.sources}
         self._opened: dict[str, PackedRanges] = {}

@@ -627,7 +627,6 @@ def test_a_value_that_no_row_would_take_is_an_error(tmp_path: Path, form: str, l
         manifest(tmp_path, form, layer, b"", stated)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no /dev/fd")
 @pytest.mark.parametrize("form", ["aws", "geofeed", "networks", "packed", "tor-geoip"])
 def test_a_source_is_read_once_so_it_may_be_a_pipe(tmp_path: Path, form: str) -> None:
     data = {

@@ -39,6 +39,8 @@ _NOT_IPV6 = frozenset(
     }
 )
 _RECORD_SIZES = (24, 28, 32)
+
+
 class Contents(NamedTuple):
     """What a file says, and what it says of itself."""
 

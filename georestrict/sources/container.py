@@ -67,12 +67,13 @@ def parts(files: Mapping[str, bytes], name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def beginnings(files: Mapping[str, bytes], name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the first bytes of the files that are data: enough to tell the format."""
+    """Yield the place and the first bytes of the files that are data: enough to tell the format."""
     for member in _data_names(files):
+        place = f"{name}/{member}"
         data = files.begin(member, _BEGINNING) if isinstance(files, _Archive) else files[member]
         if data.startswith(_GZIP):
-            data = _gunzipped(files[member], f"{name}/{member}")
-        yield member, data[:_BEGINNING]
+            data = _gunzipped(files[member], place)
+        yield place, data[:_BEGINNING]
 
 
 def _data_names(files: Mapping[str, bytes]) -> list[str]:

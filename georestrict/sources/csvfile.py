@@ -29,9 +29,10 @@ from typing import NamedTuple
 from georestrict import asns
 from georestrict._core import parse_address, parse_network
 from georestrict.errors import FormatError
+from georestrict.sources import meaning
 from georestrict.sources.document import decoded
 from georestrict.sources.entry import shown
-from georestrict.sources.meaning import FLAGS, Meaning, meaning_of
+from georestrict.sources.meaning import FLAGS
 from georestrict.sources.row import Row
 
 #: A line's number and its fields.
@@ -186,12 +187,11 @@ def value_of(names: Sequence[str], place: str, layer: str, confidence: str) -> V
             f"{place}: says nothing for the layer {layer!r}: its columns are "
             f"{', '.join(map(shown, names))}; expected one of {', '.join(_NEEDED[layer])}"
         )
-    at_layer = Meaning._fields.index(layer)
     keys = [_KEYS.get(column, column) for column in picked]
 
     def told(said: tuple[str, ...]) -> str:
         record = {key: _checked(key, text) for key, text in zip(keys, said, strict=True)}
-        return meaning_of(record, confidence)[at_layer]
+        return meaning.told(record, layer, confidence)
 
     return Value(tuple(map(names.index, picked)), told)
 

@@ -56,8 +56,15 @@ def meaning_of(record: object, confidence: str) -> Meaning:
     """Return what a record says; its flags are trusted with this confidence."""
     if not isinstance(record, Mapping):
         return Meaning("", "", "")
+    return Meaning(*(told(record, layer, confidence) for layer in Meaning._fields))
+
+
+def told(record: Mapping[str, Any], layer: str, confidence: str) -> str:
+    """Return what a record says for a layer, or nothing."""
+    if layer == "country":
+        return _place(record)
     number = _asn(record)
-    return Meaning(_place(record), _network(record, number, confidence), number)
+    return number if layer == "asn" else _network(record, number, confidence)
 
 
 def _place(record: Mapping[str, Any]) -> str:

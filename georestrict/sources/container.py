@@ -59,11 +59,16 @@ def parts(files: Mapping[str, bytes], name: str) -> Iterator[tuple[str, bytes]]:
     Hidden files, and what stands beside data (licences, checksums), are left out.
     """
     for member in _data_names(files):
-        data = unpacked(files[member], f"{name}/{member}")
-        if isinstance(data, bytes):
-            yield f"{name}/{member}", data
-        else:
-            raise FormatError(f"{name}/{member}: a zip archive in a {_kind(files)}; unpack it")
+        yield f"{name}/{member}", part(files, name, f"{name}/{member}")
+
+
+def part(files: Mapping[str, bytes], name: str, place: str) -> bytes:
+    """Return the content of the file at a place."""
+    data = unpacked(files[place.removeprefix(f"{name}/")], place)
+    if isinstance(data, bytes):
+        return data
+    kind = "zip archive" if isinstance(files, _Archive) else "folder"
+    raise FormatError(f"{place}: a zip archive in a {kind}; unpack it")
 
 
 def beginnings(files: Mapping[str, bytes], name: str) -> Iterator[tuple[str, bytes]]:
@@ -90,10 +95,6 @@ def _is_data(member: str) -> bool:
         or own.endswith(_BESIDE_ENDS)
         or any(part in own for part in _BESIDE)
     )
-
-
-def _kind(files: Mapping[str, bytes]) -> str:
-    return "zip archive" if isinstance(files, _Archive) else "folder"
 
 
 class _Archive(Mapping[str, bytes]):

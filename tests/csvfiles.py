@@ -1,13 +1,17 @@
-"""CSV files for tests, as their publishers shape them; each writer is given plain rows."""
+"""Files for tests, as their publishers shape them, written from plain rows; and what they say."""
 
 from __future__ import annotations
 
 import csv
 import io
 import zipfile
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_network, summarize_address_range
 from typing import NamedTuple
+
+from georestrict.layers import Layer
+from georestrict.sources import Batch
 
 Content = bytes | Mapping[str, bytes]
 
@@ -32,6 +36,22 @@ class Said(NamedTuple):
         kind = IPv4Address if self.version == 4 else IPv6Address
         (network,) = summarize_address_range(kind(self.first), kind(self.last))
         return str(network)
+
+
+class Answers:
+    """What the batches of a source say of an address, once it is painted."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        layer = Layer(("it", batch) for batch in batches)
+        self._values = layer.values
+        self._runs = {version: [*runs.starts()] for version, runs in layer.runs.items()}
+        self._numbers = {version: runs.value for version, runs in layer.runs.items()}
+
+    def at(self, version: int, address: int) -> str:
+        """What is said of an address, or nothing."""
+        left_aligned = address << (96 if version == 4 else 0)
+        run = bisect_right(self._runs[version], left_aligned) - 1
+        return self._values[self._numbers[version][run]]
 
 
 def said(network: str, value: str) -> Said:

@@ -8,8 +8,7 @@ import io
 import subprocess
 import tarfile
 import zipfile
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from heapq import heappop, heappush
@@ -24,12 +23,10 @@ from hypothesis import strategies as st
 
 from georestrict import ConfigurationError, Database, FormatError
 from georestrict.errors import DatabaseError
-from georestrict.layers import Layer
 from georestrict.manifest import Manifest
 from georestrict.sources import (
     FOLDER_FORMATS,
     FORMATS,
-    Batch,
     Content,
     check_format,
     date_of,
@@ -40,28 +37,12 @@ from georestrict.sources import (
     tells,
 )
 from tests import csvfiles, gold, mmdb
-from tests.csvfiles import Said, said, zipped
+from tests.csvfiles import Answers, Said, said, zipped
 
 Writer = Callable[[Sequence[Said]], Content]
 
 
 SOME = settings(max_examples=40, deadline=None)
-
-
-class Answers:
-    """What the batches of a source say of an address, once it is painted."""
-
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        layer = Layer(("it", batch) for batch in batches)
-        self._values = layer.values
-        self._runs = {version: [*runs.starts()] for version, runs in layer.runs.items()}
-        self._numbers = {version: runs.value for version, runs in layer.runs.items()}
-
-    def at(self, version: int, address: int) -> str:
-        """What is said of an address, or nothing."""
-        left_aligned = address << (96 if version == 4 else 0)
-        run = bisect_right(self._runs[version], left_aligned) - 1
-        return self._values[self._numbers[version][run]]
 
 
 def expected(rows: Sequence[Said], version: int, address: int) -> str:
@@ -823,27 +804,22 @@ def test_g15_most_specific_rows_win_in_the_whole_of_a_file_that_overlaps_itself(
     (archive,) = tmp_path.glob("*.tgz")
     with tarfile.open(archive) as files:
         files.extractall(tmp_path, filter="data")
-    overlaps = {}
-    for version in (4, 6):
+    for version, overlapping in ((4, 568), (6, 83)):
         name = f"geo-whois-asn-country-ipv{version}"
-        content = {
-            each: (tmp_path / "package" / each).read_bytes()
+        text, numbers = (
+            (tmp_path / "package" / each).read_bytes()
             for each in (f"{name}.csv", f"{name}-num.csv")
-        }
+        )
         ranges = [
             (int(first), int(last), country)
-            for first, last, country in csv.reader(content[f"{name}-num.csv"].decode().split("\n"))
-            if first
+            for first, last, country in csv.reader(numbers.decode().splitlines())
         ]
-        overlaps[version] = sum(
-            later[0] <= earlier[1] for earlier, later in pairwise(sorted(ranges))
-        )
-        for data in content.values():
-            assert detect_source(data, name) == "csv-ranges"
-            answers = Answers(read_batches("csv-ranges", data, name, "country"))
-            for address, country in swept(ranges, 32 if version == 4 else 128):
-                assert answers.at(version, address) == country, ip_address(address)
-    assert overlaps == {4: 568, 6: 83}
+        assert sum(row[0] <= before[1] for before, row in pairwise(ranges)) == overlapping
+        batches = read_batches("csv-ranges", text, name, "country")
+        assert batches == read_batches("csv-ranges", numbers, name, "country")
+        answers = Answers(batches)
+        for address, country in swept(ranges, 32 if version == 4 else 128):
+            assert answers.at(version, address) == country, ip_address(address)
 
 
 def swept(ranges: Sequence[tuple[int, int, str]], width: int) -> Iterator[tuple[int, str]]:

@@ -643,6 +643,13 @@ def test_a_damaged_archive_is_told() -> None:
         archive.writestr("a", b"x")
     with pytest.raises(FormatError, match=r"^it/a: packed by method 14 of zip, which is not read"):
         read_batches("csv-ranges", file.getvalue(), "it", "country")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        nameless = zipfile.ZipInfo("a")
+        nameless.filename = ""
+        archive.writestr(nameless, b"x")
+    with pytest.raises(FormatError, match=r"^it: a damaged zip archive: |^it: holds no file of d"):
+        detect_source(file.getvalue(), "it")
     encrypted = bytearray(zipped({"a": b"x"}))
     at = encrypted.index(b"PK\x01\x02") + 8
     encrypted[at] |= 1

@@ -18,7 +18,9 @@ _MOST_BYTES = 4 << 30  # IPinfo's largest file, about 3 GB as text, fits
 _MOST_GROWTH = 200  # deflate reaches 1,032; CSV of ranges shrinks to a fifth or a twentieth
 _ALWAYS_BYTES = 16 << 20
 _DAMAGES = (
+    ArithmeticError,
     EOFError,
+    LookupError,
     NotImplementedError,
     OSError,
     RuntimeError,
@@ -36,11 +38,12 @@ class Archive(Mapping[str, bytes]):
         self._name, self._most = name, _most(len(data))
         try:
             self._file = zipfile.ZipFile(io.BytesIO(data))
+            members = [info for info in self._file.infolist() if not info.is_dir()]
         except _DAMAGES as error:
             raise FormatError(
                 f"{name}: a damaged zip archive: {error}; fetch the file again"
             ) from error
-        self._members = {info.filename: info for info in self._file.infolist() if not info.is_dir()}
+        self._members = {info.filename: info for info in members}
 
     def __getitem__(self, member: str) -> bytes:
         data = self.begin(member, self._most + 1)

@@ -657,6 +657,11 @@ def test_a_damaged_archive_is_told() -> None:
         read_batches("csv-ranges", bytes(encrypted), "it", "country")
 
 
+def test_a_compiled_image_is_told_from_a_file_of_rows() -> None:
+    with pytest.raises(FormatError, match=r"^it: of the format 'image', which has no rows to rea"):
+        read_batches("image", b"GRDB\r\n\x1a\n", "it", "country")
+
+
 @pytest.mark.parametrize("form", ["registries", "tor-geoip"])
 def test_what_tells_countries_tells_nothing_else(form: str) -> None:
     with pytest.raises(

@@ -92,6 +92,11 @@ def read_batches(
         FormatError: if it is damaged, or says nothing for the layer.
         ConfigurationError: if the selection takes nothing.
     """
+    if form not in FORMATS:
+        raise FormatError(
+            f"{name}: of the format {form!r}, which has no rows to read; expected one of "
+            f"{', '.join(FORMATS)} (of a compiled image a manifest states format = 'image')"
+        )
     if form in _COUNTRY_ONLY and layer != "country":
         raise FormatError(f"{name}: says nothing for the layer {layer!r}, only for 'country'")
     content, sure = unpacked(data, name), confidence or Confidence.MEDIUM

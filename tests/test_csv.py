@@ -788,7 +788,7 @@ def test_whatever_happened_to_a_file_the_error_is_ours(
 # Through to an image
 
 
-def test_g15_an_image_of_a_folder_of_csv_answers_as_a_linear_scan_does(tmp_path: Path) -> None:
+def test_g15_an_image_of_a_csv_file_answers_as_a_linear_scan_does(tmp_path: Path) -> None:
     rows = [
         said("1.0.0.0/8", "AU"),
         said("1.0.0.0/24", "CN"),

@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": set(),
     "sources": {"errors", "_core", "subdivisions", "asns", "networks"},
     "table": {"errors"},
-    "update": {"errors"},
+    "update": {"version", "errors", "table"},
     "cache": {"version", "errors", "table"},
     "record": {"errors", "networks", "sources", "table"},
     "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources", "record"},
@@ -103,7 +103,12 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 
 # what the package needs of others, and only there
-THIRD_PARTY = {"cli": {"click"}, "sources": {"maxminddb"}, "accounts": {"cachetools", "redis"}}
+THIRD_PARTY = {
+    "cli": {"click"},
+    "sources": {"maxminddb"},
+    "accounts": {"cachetools", "redis"},
+    "update": {"httpx"},
+}
 STANDARD = set(__import__("sys").stdlib_module_names)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+import trustme
+
 #: Writes an answer, or does worse.
 Behaviour = Callable[["Handler"], None]
 
@@ -92,6 +94,13 @@ class Server(ThreadingHTTPServer):
     def asked(self, path: str) -> list[Request]:
         """What was asked of a path."""
         return [request for request in self.requests if request.path == path]
+
+
+def certified(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
+    """A server's TLS with a certificate for these names."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names, **options).configure_cert(made)
+    return made
 
 
 def sends(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Behaviour:

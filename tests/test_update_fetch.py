@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from georestrict.update.secrets import Credentials
 from georestrict.version import __version__
 from tests.misbehaving import (
     Server,
+    certified,
     conditional,
     drips,
     drops,
@@ -40,13 +40,6 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def context(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
-    """A server's TLS with a certificate for these names."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names, **options).configure_cert(made)
-    return made
-
-
 @pytest.fixture(autouse=True)
 def _environment(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trust the authority of the tests, and no proxy."""
@@ -59,7 +52,7 @@ def _environment(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def server(authority: trustme.CA) -> Iterator[Server]:
-    with Server(context(authority, "127.0.0.1", "localhost")) as running:
+    with Server(certified(authority, "127.0.0.1", "localhost")) as running:
         yield running
 
 
@@ -325,7 +318,7 @@ def test_redirects_are_followed_and_the_first_address_is_remembered(
 def test_credentials_never_reach_another_host_nor_another_port(
     server: Server, get: Get, authority: trustme.CA
 ) -> None:
-    with Server(context(authority, "127.0.0.1")) as other:
+    with Server(certified(authority, "127.0.0.1")) as other:
         other.on("/f", redirects(server.url("/back")))
         server.on("/back", sends(b"data"))
         url = server.on("/f", redirects("/here"))
@@ -405,7 +398,7 @@ def test_a_wrong_certificate_is_refused_at_once(
     why: str,
 ) -> None:
     issuer = authority if trusted else trustme.CA()
-    with Server(context(issuer, *names, **options)) as wrong:
+    with Server(certified(issuer, *names, **options)) as wrong:
         with pytest.raises(FetchError, match=f"the certificate is refused: .*({why})"):
             get(wrong.on("/f", sends(b"data")), credentials=BASIC)
         assert not wrong.requests and not pauses

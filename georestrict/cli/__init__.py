@@ -17,6 +17,8 @@ from georestrict.cli.compile import compile_image
 from georestrict.cli.doctor import doctor
 from georestrict.cli.lookup import lookup
 from georestrict.cli.policy import policy
+from georestrict.cli.rollback import rollback
+from georestrict.cli.update import update
 from georestrict.cli.verify import verify
 from georestrict.errors import ConfigurationError, GeoRestrictError
 
@@ -43,5 +45,5 @@ def main() -> None:
     """Where an address appears to be, and what a policy says to it."""
 
 
-for command in (lookup, check, policy, doctor, compile_image, verify):
+for command in (lookup, check, policy, doctor, compile_image, update, rollback, verify):
     main.add_command(command)

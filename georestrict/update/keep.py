@@ -85,11 +85,22 @@ def put_in_force(image: Path, data: bytes, now: datetime, keep: int) -> Path | N
 
     Whenever this is cut off, a whole image is in force: the old one, or the new one.
     """
+    had = kept(image)
     before = _set_aside(image, now) if keep else None
-    publish(image, data)
+    try:
+        publish(image, data)
+    except OSError:
+        if before is not None and before not in had:
+            before.unlink()
+        raise
+    prune(image, keep)
+    return before
+
+
+def prune(image: Path, keep: int) -> None:
+    """Remove the oldest images, so that as many stay; a run that was cut off did not."""
     for path in kept(image)[:-keep] if keep else kept(image):
         path.unlink()
-    return before
 
 
 def roll_back(image: Path, now: datetime) -> tuple[Path, bool]:

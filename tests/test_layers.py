@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": set(),
     "table": {"errors"},
     "sources": {"errors", "_core", "subdivisions", "asns", "networks", "table"},
+    "update": {"errors"},
     "cache": {"version", "errors", "table"},
     "record": {"errors", "networks", "sources", "table"},
     "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources", "record"},

@@ -450,9 +450,8 @@ BAD_MANIFESTS = {
     "a source has no licence": (MANIFEST.replace('licence = "CC0-1.0"\n', "", 1), ["source 1", "'licence'"]),
     "a source's name has a space": (MANIFEST.replace('"geo"', '"g eo"'), ["source 1", "space"]),
     "a source's layer is unknown": (MANIFEST.replace('"country"', '"countries"'), ["geo", "'countries'", "network"]),
-    "a source's format is unknown": (MANIFEST.replace('"tor-geoip"', '"csv"'), ["geo", "'csv'", "tor-geoip"]),
+    "a source's format is unknown": (MANIFEST.replace('"tor-geoip"', '"xls"'), ["geo", "'xls'", "tor-geoip"]),
     "a source's date is text": (MANIFEST.replace("2026-01-02", '"2026-01-02"'), ["geo", "date"]),
-    "a source's date is missing": (MANIFEST.replace("date = 2026-01-02\n", ""), ["geo", "date"]),
     "a list has no value": (MANIFEST.replace('value = "hosting:high:Example Cloud"\n', ""), ["hosts", "'value'"]),
     "a list's category is unknown": (MANIFEST.replace("hosting:high", "housing:high"), ["hosts", "housing", "hosting"]),
     "a list's confidence is unknown": (MANIFEST.replace("hosting:high", "hosting:sure"), ["hosts", "sure", "high"]),
@@ -460,7 +459,6 @@ BAD_MANIFESTS = {
         MANIFEST.replace('"network"', '"country"').replace("hosting:high:Example Cloud", "UK"), ["hosts", "'UK'", "GB"]
     ),
     "a source's file is missing": (MANIFEST.replace('"geoip"', '"gone"'), ["geo", "gone", "No such file"]),
-    "a source's file is a folder": (MANIFEST.replace('"geoip"', '"."'), ["geo", "directory"]),
     "a source's path has a NUL": (MANIFEST.replace('"geoip"', r'"a\u0000b"'), ["geo"]),
     "a source's checksum is another": (
         MANIFEST.replace('name = "geo"', f'name = "geo"\nsha256 = "{"0" * 64}"'), ["geo", "SHA-256", "0" * 64]

@@ -15,7 +15,19 @@ from __future__ import annotations
 
 from georestrict.manifest.document import Manifest
 from georestrict.manifest.entry import FORMATS
+from georestrict.manifest.gates import Canary, Gates
 from georestrict.manifest.making import compile_mmdb, encode
+from georestrict.manifest.overrides import Override
 from georestrict.manifest.source import ImageSource, Source
 
-__all__ = ["FORMATS", "ImageSource", "Manifest", "Source", "compile_mmdb", "encode"]
+__all__ = [
+    "FORMATS",
+    "Canary",
+    "Gates",
+    "ImageSource",
+    "Manifest",
+    "Override",
+    "Source",
+    "compile_mmdb",
+    "encode",
+]

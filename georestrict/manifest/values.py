@@ -11,6 +11,11 @@ from georestrict.sources import Batch
 
 
 def checked(batch: Batch, layer: str, place: str) -> Batch:
+    """Return rows of which every value may stand in a layer.
+
+    Raises:
+        ConfigurationError: naming the line, and what may stand there.
+    """
     for number, value in enumerate(batch.values):
         try:
             _check_value(value, layer, place)

@@ -94,7 +94,7 @@ class _Making:
         return data
 
     def _tell(self, what: str) -> None:
-        self._progress(what, self._read / (len(self._sources) + 1))
+        self._progress(what, self._read / (2 * len(self._sources)))  # painting takes the other half
 
     def _batches(self, layer: str) -> Iterator[tuple[str, Batch]]:
         for source in self._sources:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from georestrict import gates
 from georestrict.database import Database
@@ -204,47 +205,56 @@ class _Errand:
 
     def _fetch(self, piece: Piece, aside: Path, wish: Wish) -> Fetched | None:
         """Fetch a file aside, with its final name; None if the one that is here is the newest."""
-        known = _recall(_final(self.target, piece), self.order)
-        part, sums = aside / "part", aside / "sums"
-        for attempt in range(1, _CHECKSUM_ATTEMPTS + 1):
-            fetched = fetch(
-                piece.urls(wish.timing.now()),
-                part,
-                most_bytes=self.order.most_bytes,
-                whole_seconds=wish.whole_seconds,
-                known=known,
-                credentials=self.credentials,
-                timing=wish.timing,
-            )
-            if fetched is None:
-                return None
-            packed = part
-            if fetched.encoded:
-                packed = aside / "decoded"
-                packed.unlink(missing_ok=True)
-                archive.gunzip(part, packed, self.order.most_bytes)
-            sums_at = piece.checksum_url(fetched.validators.url)
-            if sums_at is None:
-                break
-            fetch(
-                (sums_at,),
-                sums,
-                most_bytes=checksum.MOST_BYTES,
-                whole_seconds=wish.whole_seconds,
-                credentials=self.credentials,
-                timing=wish.timing,
-            )
-            name = fetched.validators.url.partition("?")[0].rpartition("/")[2]
-            algorithm, stated = checksum.told(sums.read_text("utf-8", "replace"), name)
-            if any(checksum.has(path, algorithm, stated) for path in {part, packed}):
-                break
-            if attempt == _CHECKSUM_ATTEMPTS:
-                raise FetchError(f"has not the {algorithm.upper()} that {fetched.host} tells")
+        came = self._download(piece, aside, wish)
+        if came is None:
+            return None
+        fetched, packed = came
         staged = self._staged(piece, aside)
         staged.parent.mkdir(exist_ok=True)
         archive.unpack(packed, staged, self.order.member, self.order.most_bytes)
         _date(staged, fetched, wish.timing.now())
         return fetched
+
+    def _download(self, piece: Piece, aside: Path, wish: Wish) -> tuple[Fetched, Path] | None:
+        """Fetch a file as its server has it, with the checksum that is told of it."""
+        known = _recall(_final(self.target, piece), self.order)
+        part, decoded = aside / "part", aside / "decoded"
+        wrong = ""
+        for _ in range(_CHECKSUM_ATTEMPTS):
+            urls = piece.urls(wish.timing.now())
+            fetched = self._ask(urls, part, self.order.most_bytes, wish, known=known)
+            if fetched is None:
+                return None
+            packed = part
+            if fetched.encoded:
+                decoded.unlink(missing_ok=True)
+                archive.gunzip(part, decoded, self.order.most_bytes)
+                packed = decoded
+            url = fetched.validators.url
+            sums_at = piece.checksum_url(url)
+            if sums_at is None:
+                return fetched, packed
+            sums = aside / "sums"
+            self._ask((sums_at,), sums, checksum.MOST_BYTES, wish, home=url)
+            name = url.partition("?")[0].rpartition("/")[2]
+            algorithm, stated = checksum.told(sums.read_text("utf-8", "replace"), name)
+            if any(checksum.has(path, algorithm, stated) for path in {part, packed}):
+                return fetched, packed
+            wrong = f"has not the {algorithm.upper()} that {fetched.host} tells"
+        raise FetchError(wrong)
+
+    def _ask(
+        self, urls: Sequence[str], target: Path, most_bytes: int, wish: Wish, **asked: Any
+    ) -> Fetched | None:
+        return fetch(
+            urls,
+            target,
+            most_bytes=most_bytes,
+            whole_seconds=wish.whole_seconds,
+            credentials=self.credentials,
+            timing=wish.timing,
+            **asked,
+        )
 
     def _read(self, manifest: Manifest, aside: Path, wish: Wish) -> None:
         """Read the source as it would be, so that nothing unreadable takes a file's place."""
@@ -258,7 +268,7 @@ class _Errand:
     def _place(self, piece: Piece, fetched: Fetched, aside: Path) -> None:
         staged, final = self._staged(piece, aside), _final(self.target, piece)
         final.parent.mkdir(exist_ok=True)
-        with staged.open("rb") as file:
+        with staged.open("r+b") as file:
             if os.name == "posix":
                 os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())

@@ -25,21 +25,25 @@ ALLOWED: dict[str, set[str]] = {
     "special": {"_core"},
     "address": {"errors", "_core", "special"},
     "networks": set(),
-    "sources": {"errors", "_core", "subdivisions", "asns", "networks"},
     "table": {"errors"},
+    "sources": {"errors", "_core", "subdivisions", "asns", "networks", "table"},
     "update": {"version", "errors", "table"},
     "cache": {"version", "errors", "table"},
     "record": {"errors", "networks", "sources", "table"},
     "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources", "record"},
     "manifest": {
-        "errors", "_core", "countries", "subdivisions", "asns", "networks", "sources", "record",
-        "layers", "table", "tomlfile",
+        "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
+        "update", "record", "layers", "table", "tomlfile", "tomllines",
     },
     "location": {"networks"},
     "database": {
         "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
         "record", "layers", "manifest", "location", "table",
     },
+    "extent": {"_core"},
+    "comparison": {"_core", "networks", "location", "database", "extent"},
+    "gates": {"subdivisions", "manifest", "location", "database"},
+    "renewal": {"version", "errors", "tomlfile", "table", "update", "manifest", "database", "gates"},
     "paths": set(),
     "policy": {
         "errors", "_core", "countries", "groups", "subdivisions", "asns", "networks", "paths",
@@ -92,13 +96,13 @@ ALLOWED: dict[str, set[str]] = {
     },
     "trial": {
         "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
-        "location", "database", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts", "snapshot",
-        "response",
+        "location", "database", "extent", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts",
+        "snapshot", "response",
     },
     "cli": {
         "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
-        "location", "database", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
-        "response", "snapshot", "engine", "trial",
+        "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
+        "response", "snapshot", "engine", "trial", "update", "renewal",
     },
 }  # fmt: skip
 

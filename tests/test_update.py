@@ -117,7 +117,7 @@ fetch = "{self.server.url("/hosts.txt")}"
 
         self.told.clear()
         timing = Timing(now=lambda: self.now, pause=pause, chance=lambda: 0.0)
-        options = {"whole_seconds": 20.0, "timing": timing} | wish
+        options: dict[str, Any] = {"whole_seconds": 20.0, "timing": timing, **wish}
         renew(self.manifest, self.image, Wish(**options), self.told.append)
         self.now += timedelta(minutes=1)
         return [each.text for each in self.told]
@@ -305,6 +305,23 @@ def test_a_checksum_beside_the_file_is_compared(place: Place) -> None:
     place.server.on("/geoip.sha256", sends(b"", 404))
     assert "geo: failed: https://127.0.0.1:" in place.fails()
     assert place.country() == "GB"
+
+
+def test_a_checksum_of_another_host_is_asked_for_without_credentials(
+    place: Place, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+    with Server(certified(authority, "127.0.0.1")) as other:
+        url = other.on("/sum", sends(hashlib.sha256(GEO).hexdigest().encode()))
+        place.write(geo=f'auth = {{ token_env = "TOKEN" }}\nchecksum = "{url}"')
+        place.run()
+        assert "authorization" not in other.requests[0].headers
+    assert place.server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+    url = place.server.on("/sum", sends(hashlib.sha256(GEO).hexdigest().encode()))
+    (place.folder / "data/geoip").unlink()
+    place.write(geo=f'auth = {{ token_env = "TOKEN" }}\nchecksum = "{url}"')
+    place.run()
+    assert place.server.asked("/sum")[0].headers["authorization"] == f"Bearer {SECRET}"
 
 
 def test_a_checksum_in_the_manifest_is_compared(place: Place) -> None:

@@ -91,6 +91,7 @@ def test_http_is_for_this_machine(local: str) -> None:
         ({"fetch": "https://e.example/", "auth": {"token_env": 1}}, "auth.token_env must be text"),
         ({"fetch": "https://e.example/", "auth": {"token_env": "A", "token_file": "b"}}, "write one of them"),
         ({"fetch": "https://e.example/", "auth": {"token_env": "A", "user_env": "B"}}, "a token and a user"),
+        ({"fetch": {"a": "https://e.example/", "b": "https://f.example/"}, "auth": {"token_env": "A"}}, "auth is for one host"),
         ({"fetch": "https://e.example/", "auth": {"password_env": "A"}}, "a password and no user"),
     ],
 )  # fmt: skip

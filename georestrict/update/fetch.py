@@ -97,11 +97,13 @@ def fetch(
     whole_seconds: float,
     known: Validators | None = None,
     credentials: Credentials | None = None,
+    home: str | None = None,
     timing: Timing | None = None,
 ) -> Fetched | None:
     """Write the first of these files that is there to a path; None: the known one is the newest.
 
-    ``whole_seconds`` is for everything together: looking up, all attempts, and pauses.
+    ``whole_seconds`` is for everything together: looking up, all attempts, and pauses. The
+    credentials are for the host and port of ``home``, else for those of the file.
 
     Raises:
         FetchError: saying why, without secrets.
@@ -112,6 +114,7 @@ def fetch(
         most_bytes=most_bytes,
         known=known,
         credentials=credentials,
+        home=home,
         timing=timing or Timing(),
     )
     try:
@@ -129,6 +132,7 @@ class _Asking:
     most_bytes: int
     known: Validators | None
     credentials: Credentials | None
+    home: str | None
     timing: Timing
 
     async def within(self, urls: Sequence[str], seconds: float) -> Fetched | None:
@@ -174,8 +178,8 @@ class _Asking:
 
     async def once(self, client: httpx.AsyncClient, url: str) -> Fetched | None:
         """Ask for a file, follow redirects, and take what comes."""
-        home = here = httpx.URL(url)
-        at_home = True
+        here = httpx.URL(url)
+        home, at_home = httpx.URL(self.home or url), True
         known = self.known if self.known is not None and self.known.url == url else None
         for _ in range(_MOST_REDIRECTS + 1):
             headers = known.headers() if known is not None else {}
@@ -196,7 +200,7 @@ class _Asking:
                         return None
                     self.check(here, response)
                     return await self.take(url, here, response)
-        raise FetchError(f"{_shown(home)}: leads on more than {_MOST_REDIRECTS} times")
+        raise FetchError(f"{_shown(httpx.URL(url))}: leads on more than {_MOST_REDIRECTS} times")
 
     def check(self, here: httpx.URL, response: httpx.Response) -> None:
         """Raise what an answer without the file means."""

@@ -145,12 +145,17 @@ def of(entry: Mapping[str, Any], place: str) -> Order | None:
         raise ConfigurationError(
             f"{place}: 'member' is for one archive, 'fetch' names several files; leave it out"
         )
+    auth = _auth(entry.get("auth", offer.auth), place)
+    if auth is not None and len({urlsplit(url)[:2] for url in addresses.values()}) > 1:
+        raise ConfigurationError(
+            f"{place}: auth is for one host, 'fetch' names several; make a source of each"
+        )
     return Order(
         pieces=tuple(
             Piece(name=name, url=url, checksum=checksum) for name, url in addresses.items() if url
         ),
         member=member,
-        auth=_auth(entry.get("auth", offer.auth), place),
+        auth=auth,
         most_bytes=_most_bytes(entry.get("most_bytes", MOST_BYTES), place),
     )
 

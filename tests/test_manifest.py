@@ -21,10 +21,10 @@ from georestrict.manifest import Gates, Manifest, Source
 from georestrict.networks import Confidence
 from georestrict.table import Image
 from georestrict.update import orders
-from tests import mmdb
+from tests import manifests, mmdb
 from tests.gold_claims import Said, winner
+from tests.manifests import NOW, opened, source
 
-NOW = datetime(2026, 11, 23, 1, 30, tzinfo=UTC)
 GEOIP = """\
 # Location Database Export
 # Generated: Thu, 25 Jun 2026 04:33:59 GMT
@@ -59,29 +59,9 @@ attribution = "nobody"
 
 
 def lay(folder: Path, text: str, files: Mapping[str, str | bytes] | None = None) -> Path:
-    """Write a manifest and the files that it names; return its path."""
-    given = {"geoip": GEOIP, "hosting.txt": HOSTING} if files is None else files
-    for name, content in given.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    (folder / "sources.toml").write_text(text, encoding="utf-8")
-    return folder / "sources.toml"
-
-
-def opened(path: Path) -> Database:
-    """Compile a manifest and open the image, which must be whole."""
-    data = Manifest.load(path).compile(built=NOW)
-    database = Database(Image(memoryview(data), "compiled"))
-    database.verify()
-    return database
-
-
-def source(name: str, path: str, *more: str, layer: str = "country") -> str:
-    """A ``[[source]]`` that states no more than it must."""
-    return "\n".join(
-        ("[[source]]", f'name = "{name}"', f'layer = "{layer}"', f'path = "{path}"',
-         'licence = "-"', 'attribution = "-"', *more, "")
-    )  # fmt: skip
+    """Write a manifest, and the files that it names or those of ``SOURCES``; return its path."""
+    own = {"geoip": GEOIP, "hosting.txt": HOSTING}
+    return manifests.lay(folder, text, own if files is None else files)
 
 
 # What is wrong with a manifest

@@ -41,10 +41,10 @@ def diff(old: str, new: str, limit: int, as_json: bool) -> None:
         return
     for letter, database in zip("AB", (before, after), strict=True):
         about = database.metadata
-        dates = sorted(source.date for source in about.sources)
+        dates = sorted(source.date for source in about.sources if source.ages)
         click.echo(
-            f"{letter}: {about.path}, built {about.built:%Y-%m-%d}, "
-            f"data of {dates[0]} to {dates[-1]}"
+            f"{letter}: {about.path}, built {about.built:%Y-%m-%d}, data of "
+            + " to ".join(dict.fromkeys(map(str, dates[:1] + dates[-1:])))
         )
     if not found.moved and not found.recategorised:
         click.echo("no address changes its country or a category")

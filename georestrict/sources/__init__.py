@@ -23,7 +23,8 @@ from georestrict.sources import (
 )
 from georestrict.sources.container import Content, parts, unpacked
 from georestrict.sources.csvfile import SilentError
-from georestrict.sources.detection import FOLDER_FORMATS, check_format, date_of, detect_source
+from georestrict.sources.dated import date_of
+from georestrict.sources.detection import FOLDER_FORMATS, check_format, detect_source
 from georestrict.sources.entry import ALL, Selection
 from georestrict.sources.feeds import detect, parse_list, remarks
 from georestrict.sources.networks import Remark

@@ -59,20 +59,26 @@ def parts(files: Mapping[str, bytes], name: str) -> Iterator[tuple[str, bytes]]:
     Hidden files, and what stands beside data (licences, checksums), are left out.
     """
     for member in _data_names(files):
-        data = unpacked(files[member], f"{name}/{member}")
-        if isinstance(data, bytes):
-            yield f"{name}/{member}", data
-        else:
-            raise FormatError(f"{name}/{member}: a zip archive in a {_kind(files)}; unpack it")
+        yield f"{name}/{member}", part(files, name, f"{name}/{member}")
+
+
+def part(files: Mapping[str, bytes], name: str, place: str) -> bytes:
+    """Return the content of the file at a place."""
+    data = unpacked(files[place.removeprefix(f"{name}/")], place)
+    if isinstance(data, bytes):
+        return data
+    kind = "zip archive" if isinstance(files, _Archive) else "folder"
+    raise FormatError(f"{place}: a zip archive in a {kind}; unpack it")
 
 
 def beginnings(files: Mapping[str, bytes], name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the first bytes of the files that are data: enough to tell the format."""
+    """Yield the place and the first bytes of the files that are data: enough to tell the format."""
     for member in _data_names(files):
+        place = f"{name}/{member}"
         data = files.begin(member, _BEGINNING) if isinstance(files, _Archive) else files[member]
         if data.startswith(_GZIP):
-            data = _gunzipped(files[member], f"{name}/{member}")
-        yield member, data[:_BEGINNING]
+            data = _gunzipped(files[member], place)
+        yield place, data[:_BEGINNING]
 
 
 def _data_names(files: Mapping[str, bytes]) -> list[str]:
@@ -89,10 +95,6 @@ def _is_data(member: str) -> bool:
         or own.endswith(_BESIDE_ENDS)
         or any(part in own for part in _BESIDE)
     )
-
-
-def _kind(files: Mapping[str, bytes]) -> str:
-    return "zip archive" if isinstance(files, _Archive) else "folder"
 
 
 class _Archive(Mapping[str, bytes]):

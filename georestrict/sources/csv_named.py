@@ -28,7 +28,7 @@ def read(data: bytes, name: str, layer: str, confidence: str) -> Iterator[Row]:
     place = f"{name}:{first[0]}"
     if not csvfile.has_addresses(names):
         raise FormatError(
-            f"{place}: {shown(','.join(names))}: expected a header with 'network', or with "
+            f"{place}: {shown(','.join(first[1]))}: expected a header with 'network', or with "
             "'start_ip' and 'end_ip'; a file without a header is of the format 'csv-ranges'"
         )
     value = csvfile.value_of(names, place, layer, confidence)

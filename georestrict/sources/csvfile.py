@@ -29,9 +29,10 @@ from typing import NamedTuple
 from georestrict import asns
 from georestrict._core import parse_address, parse_network
 from georestrict.errors import FormatError
+from georestrict.sources import meaning
 from georestrict.sources.document import decoded
 from georestrict.sources.entry import shown
-from georestrict.sources.meaning import FLAGS, Meaning, meaning_of
+from georestrict.sources.meaning import FLAGS
 from georestrict.sources.row import Row
 
 #: A line's number and its fields.
@@ -75,9 +76,6 @@ _KEYS = {
     "subdivision_1_name": "region",
     "as_number": "asn",
 }
-# Beside an AS number, only a file that has one of these tells with "country" where addresses are;
-# else it is the country in which the AS is registered (IPinfo's table of AS numbers).
-_PLACED = frozenset({"country_name", "continent", "region", "city"})
 _TRUE, _FALSE = frozenset({"1", "true", "t", "yes"}), frozenset({"", "0", "false", "f", "no"})
 _LAST = (1 << 128) - 1
 _MAPPED = 0xFFFF << 32
@@ -181,29 +179,21 @@ def value_of(names: Sequence[str], place: str, layer: str, confidence: str) -> V
         for columns in _WANTED[layer]
         if any(column in names for column in columns)
     ]
-    if not any(column in picked for column in _NEEDED[layer]) or _is_of_numbers(names, layer):
+    needed = [column for column in _NEEDED[layer] if column in picked]
+    if needed == ["country"] and {*names} >= meaning.REGISTERED:
+        needed = []
+    if not needed:
         raise SilentError(
             f"{place}: says nothing for the layer {layer!r}: its columns are "
             f"{', '.join(map(shown, names))}; expected one of {', '.join(_NEEDED[layer])}"
         )
-    at_layer = Meaning._fields.index(layer)
     keys = [_KEYS.get(column, column) for column in picked]
 
     def told(said: tuple[str, ...]) -> str:
         record = {key: _checked(key, text) for key, text in zip(keys, said, strict=True)}
-        return meaning_of(record, confidence)[at_layer]
+        return meaning.told(record, layer, confidence)
 
     return Value(tuple(map(names.index, picked)), told)
-
-
-def _is_of_numbers(names: Sequence[str], layer: str) -> bool:
-    """Tell whether a country column tells where an AS is registered."""
-    return (
-        layer == "country"
-        and not {"country_code", "country_iso_code"} & {*names}
-        and bool({*_ASN} & {*names})
-        and not _PLACED & {*names}
-    )
 
 
 def _checked(key: str, text: str) -> object:

@@ -1,4 +1,4 @@
-"""Which format a file of data has, and of which day it says that it is.
+"""Which format a file of data has.
 
 A file is known by its content, never by its name. Where two publishers write the same, there is one
 format for both: rows of ``first,last,country`` are ``csv-ranges``, whoever publishes them.
@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import struct
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
 
 from georestrict.errors import FormatError
 from georestrict.sources import csv_ranges, csvfile, feeds, maxmind_csv, mmdb, networks, registries
-from georestrict.sources.container import Content, beginnings, parts, unpacked
+from georestrict.sources.container import Content, beginnings, unpacked
 from georestrict.sources.document import decoded
 from georestrict.sources.entry import shown
 from georestrict.table import MAGIC
@@ -37,8 +33,6 @@ _ALIKE = frozenset(
         ("maxmind-csv", "csv"),
     }
 )
-_GENERATED = re.compile(r"#\s*Generated:\s*(.+)")
-_EDITION_DAY = re.compile(r"CSV_(\d{8})/")  # MaxMind's archives have a folder with the day
 
 
 def detect_source(content: Content, name: str = "the file") -> str:
@@ -81,38 +75,13 @@ def check_format(stated: str, content: Content, name: str = "the file") -> None:
             )
 
 
-def date_of(form: str, content: Content, name: str = "the file") -> date | None:
-    """Return the day of the data, as the content says it, or None.
-
-    An MMDB says when it was built, Tor's files when they were generated, a registry's file the last
-    day that it tells of, the folder in MaxMind's archive the day of the release. Of several files
-    the oldest counts.
-
-    Raises:
-        FormatError: if it is damaged.
-    """
-    content = unpacked(content, name)
-    if form == "mmdb" and isinstance(content, bytes):
-        return _built(content, name)
-    if form == "maxmind-csv" and isinstance(content, Mapping):
-        days = [_day(found[1]) for found in map(_EDITION_DAY.search, content) if found]
-    elif form in ("registries", "tor-geoip"):
-        told = registries.date_of if form == "registries" else _generated
-        files = [content] if isinstance(content, bytes) else [d for _, d in parts(content, name)]
-        days = [told(data) for data in files]
-    else:
-        days = []
-    return min((day for day in days if day is not None), default=None)
-
-
 def _of_files(files: Mapping[str, bytes], name: str) -> str:
     forms: dict[str, str] = {}
-    for member, data in beginnings(files, name):
-        place = f"{name}/{member}"
+    for place, data in beginnings(files, name):
         try:
             form = _of_text(data, place)
         except FormatError:  # no text, or a document of which this is only a part
-            form = detect_source(files[member], place)
+            form = detect_source(files[place.removeprefix(f"{name}/")], place)
         if form is not None:
             forms.setdefault(form, place)
     if not forms:
@@ -181,8 +150,8 @@ def _is_empty(content: Content) -> bool:
 def _what_is_there(content: Content, name: str) -> str:
     content = unpacked(content, name)
     if isinstance(content, Mapping):
-        member, content = next(beginnings(content, name))
-        return f"{member} begins with {_beginning(content)}"
+        place, content = next(beginnings(content, name))
+        return f"{place} begins with {_beginning(content)}"
     return f"it begins with {_beginning(content)}"
 
 
@@ -191,44 +160,3 @@ def _beginning(data: bytes) -> str:
         return shown(feeds.first_line(data).decode())
     except UnicodeDecodeError:
         return shown(data[:16])
-
-
-def _built(data: bytes, name: str) -> date:
-    from maxminddb import MODE_FD, InvalidDatabaseError, open_database
-
-    try:
-        with open_database(io.BytesIO(data), MODE_FD) as reader:
-            return datetime.fromtimestamp(reader.metadata().build_epoch, UTC).date()
-    except (
-        ArithmeticError,
-        AttributeError,
-        InvalidDatabaseError,
-        LookupError,
-        OSError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        raise FormatError(f"{name}: a damaged MMDB: {error}; fetch the file again") from error
-
-
-def _generated(data: bytes) -> date | None:
-    """Return the day in the comments of one of Tor's files."""
-    for line in io.TextIOWrapper(io.BytesIO(data), "ascii", errors="replace"):
-        if not line.startswith("#"):
-            break
-        found = _GENERATED.match(line)
-        if found:
-            try:
-                return parsedate_to_datetime(found[1].strip()).date()
-            except ValueError:
-                break
-    return None
-
-
-def _day(digits: str) -> date | None:
-    try:
-        return datetime.strptime(digits, "%Y%m%d").date()
-    except ValueError:
-        return None

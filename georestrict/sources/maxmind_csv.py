@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from georestrict.errors import FormatError
 from georestrict.sources import csvfile
-from georestrict.sources.container import Content, parts
+from georestrict.sources.container import Content, beginnings, part
 from georestrict.sources.entry import shown
 from georestrict.sources.meaning import FLAGS
 from georestrict.sources.row import Row
@@ -32,11 +32,15 @@ def read(content: Content, name: str, layer: str, confidence: str) -> Iterator[R
     Raises:
         FormatError: naming the file and the line.
     """
-    files = {name: content} if isinstance(content, bytes) else dict(parts(content, name))
-    blocks: dict[str, bytes] = {}
-    locations: dict[str, bytes] = {}
-    for place, data in files.items():
-        first = next(csvfile.records(data, place), None)
+    heads = {name: content} if isinstance(content, bytes) else dict(beginnings(content, name))
+
+    def whole(place: str) -> bytes:
+        return content if isinstance(content, bytes) else part(content, name, place)
+
+    blocks: list[str] = []
+    locations: list[str] = []
+    for place, head in heads.items():
+        first = next(csvfile.records(head, place), None)
         names = csvfile.header(first, place) if first else []
         if not is_header(names):
             found = shown(",".join(names)) if names else "nothing"
@@ -44,17 +48,20 @@ def read(content: Content, name: str, layer: str, confidence: str) -> Iterator[R
                 f"{place}:1: {found}: expected the header of one of MaxMind's CSV files, with "
                 "'network' or 'geoname_id'"
             )
-        (locations if _is_locations(names) else blocks)[place] = data
+        (locations if _is_locations(names) else blocks).append(place)
     if not blocks:
         raise FormatError(
             f"{name}: locations without blocks; put the files '…-Blocks-IPv4.csv' and "
             "'…-Blocks-IPv6.csv' beside them, or name the archive as it was fetched"
         )
-    places = _places(locations) if layer == "country" else {}
+    read = _one_of_each(locations) if layer == "country" else []
+    places: dict[str, str] = {}
+    for place in read:
+        places |= _located(whole(place), place)
     silent: list[csvfile.SilentError] = []
-    for place, data in blocks.items():
+    for place in blocks:
         try:
-            yield from _rows(data, place, layer, confidence, places, [*locations])
+            yield from _rows(whole(place), place, layer, confidence, places, read)
         except csvfile.SilentError as error:
             silent.append(error)
     if len(silent) == len(blocks):
@@ -101,19 +108,15 @@ def _rows(
     yield from csvfile.rows(records, names, place, value)
 
 
-def _places(locations: Mapping[str, bytes]) -> dict[str, str]:
-    """Return the code of the country or subdivision by the number of the location.
+def _one_of_each(locations: list[str]) -> list[str]:
+    """Return one file of locations of each edition, the English one if it is there.
 
-    Of each edition one file is read: they have the same codes, and names in other languages.
+    All have the same codes, and names in other languages.
     """
-    found: dict[str, str] = {}
-    read: set[str] = set()
+    chosen: dict[str, str] = {}
     for place in sorted(locations, key=lambda place: ("-en." not in place, place)):
-        edition = place.rpartition("-Locations-")[0] or place
-        if edition not in read:
-            read.add(edition)
-            found |= _located(locations[place], place)
-    return found
+        chosen.setdefault(place.rpartition("-Locations-")[0] or place, place)
+    return [*chosen.values()]
 
 
 def _located(data: bytes, place: str) -> dict[str, str]:

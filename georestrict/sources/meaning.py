@@ -5,7 +5,8 @@ A record is a map; which keys it has, each publisher decides:
 =============  ===================================================================================
 country        ``country.iso_code`` (MaxMind, DB-IP); ``country_code`` (ip-location-db, IPinfo);
                ``country`` as two letters (older IPinfo). ``registered_country`` tells where a
-               network is registered, not where it is, and is never read.
+               network is registered, not where it is, and is never read; the same is
+               ``country`` beside ``asn``, ``name`` and ``domain`` (IPinfo's table of AS numbers)
 subdivision    ``subdivisions[0]``, the largest: ``iso_code``, or ``names.en`` where there is no
                code (DB-IP); ``region_code``, ``region``, ``state1``
 AS number      ``autonomous_system_number`` (in ``traits``, too); ``asn``, as 13335 or "AS13335"
@@ -41,6 +42,8 @@ FLAGS = {
     "relay": Category.RELAY,
     "hosting": Category.HOSTING,
 }
+#: The keys of IPinfo's table of AS numbers, whose ``country`` is where the AS is registered.
+REGISTERED = frozenset({"asn", "domain", "name"})
 _NAMED = frozenset({Category.VPN, Category.PROXY, Category.RELAY})  # what the provider runs
 
 
@@ -56,8 +59,15 @@ def meaning_of(record: object, confidence: str) -> Meaning:
     """Return what a record says; its flags are trusted with this confidence."""
     if not isinstance(record, Mapping):
         return Meaning("", "", "")
+    return Meaning(*(told(record, layer, confidence) for layer in Meaning._fields))
+
+
+def told(record: Mapping[str, Any], layer: str, confidence: str) -> str:
+    """Return what a record says for a layer, or nothing."""
+    if layer == "country":
+        return _place(record)
     number = _asn(record)
-    return Meaning(_place(record), _network(record, number, confidence), number)
+    return number if layer == "asn" else _network(record, number, confidence)
 
 
 def _place(record: Mapping[str, Any]) -> str:
@@ -65,7 +75,7 @@ def _place(record: Mapping[str, Any]) -> str:
     if isinstance(country, Mapping):
         code = country.get("iso_code")
     else:
-        code = record.get("country_code", country)
+        code = record.get("country_code", None if record.keys() >= REGISTERED else country)
     if not isinstance(code, str) or len(code) != 2 or not code.isprintable():
         return ""
     listed = record.get("subdivisions")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
 
 from georestrict._core import parse_address, parse_network
 from georestrict.errors import FormatError
@@ -61,18 +60,6 @@ def read(data: bytes, name: str) -> Iterator[Row]:
             f"{name}: has {found:,} records, its header says {stated:,}: it was cut off; fetch it "
             "again"
         )
-
-
-def date_of(data: bytes) -> date | None:
-    """Return the last day that a file tells of, or None if its header does not tell."""
-    try:
-        for line in _lines(data):
-            if line.strip() and not line.startswith("#"):
-                fields = line.strip().split("|")
-                return datetime.strptime(fields[5], "%Y%m%d").date()
-    except (IndexError, ValueError):
-        pass
-    return None
 
 
 def _lines(data: bytes) -> Iterator[str]:

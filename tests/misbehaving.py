@@ -37,6 +37,24 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         behave(self)
 
+    def do_CONNECT(self) -> None:
+        """Be a proxy, and every server behind it: paths are whole addresses then."""
+        host = self.path.rpartition(":")[0]
+        if self.server.authority is None:
+            self.send_error(405)
+            return
+        self.send_response(200)
+        self.end_headers()
+        tls = certified(self.server.authority, host)
+        self.request = tls.wrap_socket(self.connection, server_side=True)
+        self.setup()
+        self.raw_requestline = self.rfile.readline(65537)
+        assert self.parse_request()
+        self.path = f"https://{host}{self.path}"
+        self.do_GET()
+        self.wfile.flush()
+        self.request.close()
+
     def log_message(self, *arguments: Any) -> None:
         """Say nothing."""
 
@@ -47,12 +65,15 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, authority: trustme.CA | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests: list[Request] = []
         self.scripts: dict[str, list[Behaviour]] = {}
         self.lock = threading.Lock()
         self.done = threading.Event()  # what waits for the end of a test, waits for this
+        self.authority = authority
         self._tls = tls
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
 

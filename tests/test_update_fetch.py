@@ -419,6 +419,13 @@ def test_a_refused_connection_is_tried_again_and_told(get: Get, pauses: Pauses) 
     assert len(pauses) == 4
 
 
+def test_a_server_that_never_shakes_hands_is_left_without_a_trace(get: Get) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(FetchError, match=r"took longer than 0\.3 s"):
+            get(f"https://127.0.0.1:{port}/f", whole_seconds=0.3)
+
+
 def test_a_name_that_nobody_knows_is_told(get: Get) -> None:
     with pytest.raises(FetchError, match=r"cannot be connected to.*tried 5 times"):
         get("https://data.invalid/f")

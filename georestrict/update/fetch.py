@@ -12,9 +12,11 @@ loggers are shut while a fetch runs.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -122,6 +124,7 @@ def fetch(
             return asyncio.run(ask.within(urls, whole_seconds))
     except FetchError as error:
         said = str(error)
+    _close_forgotten()
     # Not "from error": what httpx says may hold a secret, and tracebacks are logged.
     raise FetchError(credentials.cut(said) if credentials else said) from None
 
@@ -361,6 +364,13 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled
+
+
+def _close_forgotten() -> None:
+    """Close what httpcore forgets to, when a handshake is cancelled: a socket without an owner."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
-from functools import cache, cached_property
+from functools import cache as remembered
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from georestrict import asns, countries, subdivisions
+from georestrict import asns, cache, countries, subdivisions
 from georestrict._core import (
     CARRIES,
     PRIVATE,
@@ -31,12 +34,17 @@ from georestrict.errors import DatabaseError, FormatError
 from georestrict.layers import LAYERS, Claims, Layer, paint
 from georestrict.location import Location, Locations, Status
 from georestrict.manifest import compile_mmdb
-from georestrict.networks import Category, Confidence, parse_claims
+from georestrict.networks import Category, Confidence, hosting, parse_claims
 from georestrict.record import DAMAGES, DEFAULT_IMAGE, Record, read_meta
 from georestrict.sources import mmdb
 from georestrict.sources.networks import NetworkList
 from georestrict.special import LOOKED_THROUGH, is_private
 from georestrict.table import MAGIC, Image
+from georestrict.tomlfile import read_whole
+
+#: For how long nobody may have written to an MMDB. It has no checksum: of one that is copied over
+#: in place, half the old and half the new one look whole.
+_QUIET_SECONDS = 0.05
 
 
 class Match(NamedTuple):
@@ -95,9 +103,10 @@ class Database:
     def open(cls, path: str | Path | None = None) -> Database:
         """Open a compiled image or an MMDB file; without a path, the data of the package.
 
-        The package's own file is mapped, so that processes share its pages; any other is read into
-        memory, since a file that someone truncates under a map kills the process. An MMDB is
-        compiled then, into this process's memory.
+        The package's own file is mapped, so that processes share its pages; any other image is read
+        into memory, since a file that someone truncates under a map kills the process. An MMDB is
+        compiled once into the cache folder (``cache.py``), and every process maps what lies there;
+        without a folder, into this process's memory, and the log says so once.
 
         Raises:
             DatabaseError: if the file is missing, unreadable, damaged or of another version.
@@ -109,8 +118,17 @@ class Database:
             with chosen.open("rb") as file:
                 if path is None:
                     data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                else:
+                    return cls(Image(memoryview(data), str(chosen)))
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # may be read only once
                     data = file.read()
+                    if not data.startswith(MAGIC) and mmdb.is_mmdb(data):
+                        data = compile_mmdb(data, str(chosen))
+                    return cls(Image(memoryview(data), str(chosen)))
+                if _is_mmdb(file):
+                    file.seek(0)
+                    key = _key(hashlib.file_digest(file, "sha256").digest())
+                    return cls._compiled(chosen, key)
+            return cls(Image(memoryview(read_whole(chosen)), str(chosen)))
         except FileNotFoundError as error:
             fix = "install georestrict from a wheel, or build it with 'pip install .'"
             raise DatabaseError(
@@ -121,9 +139,25 @@ class Database:
             raise DatabaseError(
                 f"{chosen}: cannot be read: {reason}; name an image file that may be read"
             ) from error
-        if path is not None and not data.startswith(MAGIC) and mmdb.is_mmdb(data):
-            data = compile_mmdb(data, str(chosen))
-        return cls(Image(memoryview(data), str(chosen)))
+
+    @classmethod
+    def _compiled(cls, path: Path, key: str) -> Database:
+        """Open what an MMDB file compiles to; whoever is first compiles it for all."""
+
+        def read(image: Image) -> Database:
+            database = cls(image)  # what is wrong with the cache's file is told by its name
+            database._name(str(path))
+            return database
+
+        def build() -> tuple[str, bytes]:
+            data = read_whole(path, _QUIET_SECONDS)
+            return _key(hashlib.sha256(data).digest()), compile_mmdb(data, str(path))
+
+        return cache.shared("data", key, read, build, str(path))
+
+    def _name(self, name: str) -> None:
+        self._image.name = name
+        self.metadata = replace(self.metadata, path=name)
 
     @property
     def classes(self) -> tuple[Location, ...]:
@@ -286,6 +320,19 @@ class Database:
         return f"Database({self.metadata.path!r}, data of {newest})"
 
 
+def _is_mmdb(file: BinaryIO) -> bool:
+    """Return whether a regular file is an MMDB, without reading all of it."""
+    if file.read(len(MAGIC)) == MAGIC:
+        return False
+    file.seek(max(0, file.seek(0, os.SEEK_END) - mmdb.MARKER_WITHIN))
+    return mmdb.is_mmdb(file.read())
+
+
+def _key(digest: bytes) -> str:
+    """Return the cache's key for an MMDB; our table of AS numbers says what some of it means."""
+    return cache.key_of([b"mmdb", digest, hosting.TABLE.read_bytes()])
+
+
 def number_of(address: str | IPv4Address | IPv6Address) -> tuple[int, int] | None:
     """Return ``(version, value)``, IPv4-mapped IPv6 being IPv4; None for other text."""
     return parse_address(address) if isinstance(address, str) else number_of_ip(address)
@@ -304,7 +351,7 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
 
 def _locations(classes: Iterable[tuple[str, str, str]]) -> tuple[Location, ...]:
     """Read the classes of an image's metadata; few places and claims make thousands of them."""
-    status_of, place_of, said_of = cache(_status), cache(_place), cache(_said)
+    status_of, place_of, said_of = remembered(_status), remembered(_place), remembered(_said)
     return tuple(
         Location(
             country=place_of(place)[0],
@@ -339,6 +386,6 @@ def _said(network: str) -> tuple[Mapping[Category, Confidence], str | None]:
     )
 
 
-@cache  # one for each set of claims that there is, whoever the providers are
+@remembered  # one for each set of claims that there is, whoever the providers are
 def _categories(said: tuple[tuple[Category, Confidence], ...]) -> Mapping[Category, Confidence]:
     return MappingProxyType(dict(said))

@@ -136,7 +136,9 @@ class Lists:
             self._name(array("I", range(count)), array("I", bytes(4 * count)), self._sets([0]))
         elif self._worth_sharing():
             digests = [self._digest(name) for name in policy.lists]
-            cache.shared(self._key(digests), self._read, self._build)
+            cache.shared(
+                "lists", self._key(digests), self._read, self._build, "the lists in memory"
+            )
         else:
             self._kept = {name: self._load(name, keep=True) for name in policy.lists}
             painting = self._paint(self._kept.values())

@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "location": {"networks"},
     "database": {
         "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
-        "record", "layers", "manifest", "location", "table",
+        "record", "layers", "manifest", "location", "table", "cache", "tomlfile",
     },
     "paths": set(),
     "policy": {

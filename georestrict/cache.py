@@ -112,8 +112,8 @@ def shared(
 
 def _reason(error: Exception, path: Path | None) -> str:
     """Say what is in the way, always in the same words: a temporary file's name is not told."""
-    if isinstance(error, OSError) and path is not None:
-        return f"{path}: {error.strerror or error}"
+    if isinstance(error, OSError):
+        return f"{path or error.filename}: {error.strerror or error}"
     return str(error)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from georestrict import prepare
 from georestrict._core import Current, Tally
 from georestrict.accounts import Accounts
 from georestrict.database import Database, Match
@@ -369,7 +370,7 @@ class Engine:
             looked = tuple(dict.fromkeys(state for *_, seen in built for state in seen))
             if at_rest and look(Path(str(path)) for path, *_ in looked) != looked:
                 return False
-            replaced = [engine.snapshot for engine, *_ in built]  # not freed within the lock
+            replaced = [engine.snapshot for engine, *_ in built]
             with _SWAPPING:
                 for engine, snapshot, _ in built:
                     engine.snapshot = snapshot
@@ -381,16 +382,17 @@ class Engine:
                     failed=self._reloads.failed,
                     last_failure=self._reloads.last_failure,
                 )
-            del replaced
+            for snapshot in replaced:
+                snapshot.retire()
         return True
 
     def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:
         """Return new snapshots of this engine and those that follow it, and what was looked at."""
         self._missed = ()
-        snapshot, looked = self._build()
+        snapshot, looked = self._build(aside=True)
         built = [(self, snapshot, looked)]
         for follower in self._followers:
-            built.append((follower, *follower._build(snapshot.database)))
+            built.append((follower, *follower._build(snapshot.database, aside=True)))
         return built
 
     def _files(self, policy: Policy) -> list[Path]:
@@ -400,10 +402,13 @@ class Engine:
         files += [source.path for source in policy.lists.values()]
         return [*files, Path(database)] if isinstance(database, str | Path) else files
 
-    def _build(self, database: Database | None = None) -> tuple[Snapshot, Look]:
+    def _build(
+        self, database: Database | None = None, *, aside: bool = False
+    ) -> tuple[Snapshot, Look]:
         """Return a snapshot of what the files say now, and how they looked before they were read.
 
-        Should it fail, what the policy names is looked at from now on, too: it may be mended there.
+        What takes long is done ``aside``, in another process. Should it fail, what the policy names
+        is looked at from now on, too: it may be mended there.
         """
         policy, given = self._given
         looked = look([Path(policy)]) if isinstance(policy, str | Path) else ()
@@ -416,6 +421,12 @@ class Engine:
         looked += look(files[len(looked) :])
         if database is not None:
             given = database
+        if not aside:
+            return self._snapshot(policy, given), looked
+        with prepare.aside(policy, given, self._clock()):
+            return self._snapshot(policy, given), looked
+
+    def _snapshot(self, policy: Policy, given: Any) -> Snapshot:
         database = Database.open(given) if given is None or isinstance(given, str | Path) else given
         if not isinstance(database, Database):
             raise ConfigurationError(
@@ -424,7 +435,7 @@ class Engine:
         path = policy.emergency_file
         if path is None and os.environ.get(VARIABLE):
             path = Path(os.environ[VARIABLE])
-        snapshot = Snapshot(
+        return Snapshot(
             policy,
             database,
             tallies=self._tallies,
@@ -432,7 +443,6 @@ class Engine:
             emergency=self._switches.setdefault(path, Emergency(path)),
             accounts=self._accounts_for(policy),
         )
-        return snapshot, looked
 
     def _accounts_for(self, policy: Policy) -> Accounts | None:
         """Return the accounts, if a policy asks for them.

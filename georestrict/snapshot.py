@@ -18,6 +18,7 @@ import hashlib
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -95,6 +96,19 @@ class Snapshot:
     def lists_until(self) -> float:
         """When the first entry of the lists ends, in seconds since the epoch; infinite: none."""
         return self._lists.until
+
+    def retire(self) -> None:
+        """Let go of the decisions that are kept; requests under way make those that they need.
+
+        It is done one by one: freed as a whole, as many as there may be would hold up every other
+        thread. The lists stay as long as they are, since a gate may be about to read them.
+        """
+        with suppress(KeyError):
+            while True:
+                self._decisions.popitem()
+        for kept in (self._annotations, self._by_path):
+            for at in range(len(kept)):
+                kept[at] = None
 
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""

@@ -21,9 +21,12 @@ import logging
 import mmap
 import os
 import re
+import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -55,6 +58,11 @@ _OUR_NAME = re.compile(r"\.?(?:(data|lists)-)?[0-9a-f]{64}\.grdb(\..*)?")
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
+#: Has another process build what is missing, in this cache folder or, with None, in the usual one.
+#: Raises GeoRestrictError if the files that it is built from are wrong.
+Build = Callable[[Path | None], None]
+
+
 class _UnusableError(Exception):
     """The cache cannot serve; the message says why."""
 
@@ -81,6 +89,9 @@ def shared(
     DatabaseError if the image is not what it should be; such a file is built again. An image that
     is in no file is called ``name``.
     """
+    helper = _helper.get()
+    for result in () if helper is None else helper.found(f"{kind}-{key}.grdb", read):
+        return result
     with contextlib.ExitStack() as lock:
         path: Path | None = None
         try:
@@ -115,6 +126,63 @@ def _reason(error: Exception, path: Path | None) -> str:
     if isinstance(error, OSError):
         return f"{path or error.filename}: {error.strerror or error}"
     return str(error)
+
+
+@contextlib.contextmanager
+def elsewhere(build: Build) -> Iterator[None]:
+    """Have what is missing built by another process from here on, in this thread.
+
+    What the usual folder cannot take comes from a temporary one. What that process does not build
+    either, this one does.
+    """
+    helper = _Helper(build)
+    token = _helper.set(helper)
+    try:
+        yield
+    finally:
+        _helper.reset(token)
+        if helper.spare is not None:
+            shutil.rmtree(helper.spare, ignore_errors=True)
+
+
+class _Helper:
+    """Another process that builds, and the folder in which it hands images over."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self.spare: Path | None = None
+
+    def found(self, name: str, read: Callable[[Image], T]) -> Iterator[T]:
+        """Yield what ``read`` makes of an image as soon as there is one; nothing if there is none.
+
+        Raises:
+            GeoRestrictError: if the files that it is built from are wrong.
+        """
+        try:
+            folder = _folder()
+        except (_UnusableError, OSError) as error:
+            _tell_once(_reason(error, None))
+        else:
+            yield from _read(folder / name, read)
+            self._build(None)
+            yield from _read(folder / name, read)
+        try:
+            if self.spare is None:
+                self.spare = Path(tempfile.mkdtemp(prefix="georestrict-"))
+        except OSError:
+            return
+        yield from _read(self.spare / name, read)
+        self._build(self.spare)
+        yield from _read(self.spare / name, read)
+
+
+_helper: ContextVar[_Helper | None] = ContextVar("_helper", default=None)
+
+
+def _read(path: Path, read: Callable[[Image], T]) -> Iterator[T]:
+    """Yield what ``read`` makes of a file of the cache, if it is there and whole."""
+    with contextlib.suppress(_UnusableError, OSError, DatabaseError):
+        yield read(_mapped(path))
 
 
 def _folder() -> Path:

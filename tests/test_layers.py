@@ -61,13 +61,15 @@ ALLOWED: dict[str, set[str]] = {
         "masks", "request", "routes",
     },
     "emergency": set(),
+    "watch": set(),
+    "prepare": {"errors", "_core", "cache", "record", "database", "policy", "lists"},
     "snapshot": {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
         "verdicts", "emergency",
     },
     "engine": {
         "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
-        "snapshot",
+        "watch", "prepare", "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
@@ -83,7 +85,7 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
-    "reload": {"errors", "engine"},
+    "reload": {"engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",

@@ -173,8 +173,14 @@ def image_of(database: Database) -> bytes:
     return encode({name: database._image.section(name) for name in names})
 
 
-def small_files(variants: list[list[bytes]], generation: int) -> dict[str, bytes]:
-    """Return the policy, the list and the data of a generation."""
+def small_files(
+    variants: list[list[bytes]], generation: int, *, large: float = 0.0
+) -> dict[str, bytes]:
+    """Return the policy, the list and the data of a generation.
+
+    With ``large`` above a half the list is so long, with less the data is an MMDB: either lies in the
+    cache, and is built by another process.
+    """
     here = f"g{generation % RING}"
     policy = f"""
         default = "allow"
@@ -196,12 +202,12 @@ def small_files(variants: list[list[bytes]], generation: int) -> dict[str, bytes
     """
     parts = range(generation % PARTS, len(CODES), PARTS)
     listed = "".join(f"11.{part}.128.0/17\n" for part in parts)
-    if generation % 3 == 0:
+    if large > 0.5:
         listed += PADDING
     return {
         "policy.toml": policy.encode(),
         "mine.txt": listed.encode(),
-        "data": variants[generation % len(CODES)][generation % 2],
+        "data": variants[generation % len(CODES)][0 < large <= 0.5],
     }
 
 
@@ -581,7 +587,8 @@ def soak(seconds: float, plant: str | None, arguments: Sequence[str]) -> tuple[l
                 counts["full"] += 1
             if tick - rested >= 2.0:  # everything that was right must come into force at last
                 small.generation += 1
-                small.put(small_files(variants, small.generation))
+                large = small.spread.random()
+                small.put(small_files(variants, small.generation, large=large))
                 found += late(workers, 0, small.generation % RING)
                 rested = time.monotonic()
                 counts["small"] += 1

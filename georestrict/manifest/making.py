@@ -177,7 +177,7 @@ def compile_mmdb(data: bytes, name: str) -> bytes:
             title=contents.title,
             layer=layer,
             format="mmdb",
-            path=name,
+            path="-",  # an image for everybody who has this file, wherever it lies
             date=contents.built.date(),
             licence="that of the file's publisher",
             attribution="as its licence asks",

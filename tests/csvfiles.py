@@ -247,7 +247,26 @@ def ipinfo_privacy(rows: Sequence[Said]) -> Content:
     return table(header, map(line, rows))
 
 
-#: Writers of what is said of a country: name, format, writer, and whether rows must be networks.
+def maxmind_anonymous(rows: Sequence[Said]) -> Content:
+    """GeoIP2 Anonymous IP, which names nobody."""
+
+    def line(row: Said) -> list[object]:
+        vpn, proxy, tor, _, hosting, _ = FLAGS[row.value]
+        return [row.network, 1, vpn, hosting, proxy, 0, tor]
+
+    header = (
+        "network,is_anonymous,is_anonymous_vpn,is_hosting_provider,is_public_proxy,"
+        "is_residential_proxy,is_tor_exit_node"
+    )
+    return by_version(lambda some: table(header, map(line, some)), rows)
+
+
+def geofeed(rows: Sequence[Said]) -> Content:
+    """RFC 8805."""
+    return table("", ((row.network, row.value, "", "A city", "") for row in rows))
+
+
+#: Writers of what is said of a country: format, writer, and whether rows must be networks.
 COUNTRY: list[tuple[str, Callable[[Sequence[Said]], Content], bool]] = [
     ("csv-ranges", dbip_country, False),
     ("csv-ranges", dbip_country_continent, False),
@@ -261,10 +280,15 @@ COUNTRY: list[tuple[str, Callable[[Sequence[Said]], Content], bool]] = [
     ("csv", ipinfo_lite, True),
     ("maxmind-csv", maxmind_country, True),
     ("tor-geoip", tor, False),
+    ("geofeed", geofeed, True),
 ]
 ASN: list[tuple[str, Callable[[Sequence[Said]], Content], bool]] = [
     ("csv-ranges", dbip_asn, False),
     ("csv-ranges", bare_asn, False),
     ("csv", ipinfo_asn, False),
     ("maxmind-csv", maxmind_asn, True),
+]
+FLAGGED: list[tuple[str, Callable[[Sequence[Said]], Content], bool]] = [
+    ("csv", ipinfo_privacy, False),
+    ("maxmind-csv", maxmind_anonymous, True),
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from georestrict import BACKEND, Database, __version__
 from georestrict.cli import main
+from tests import mmdb
 
 TOR_GEOIP = """\
 # Last updated based on a test
@@ -506,6 +509,27 @@ def test_compile_into_a_folder_that_is_missing_is_a_configuration_error(
     assert str(tmp_path / "no" / "out.grdb") in result.stderr
 
 
+def test_compile_shows_a_bar_on_a_terminal_and_nowhere_else(sources: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "georestrict.cli", "compile", str(sources / "sources.toml")]
+    terminal, end = os.openpty()
+    with os.fdopen(terminal, "rb") as shown:
+        done = subprocess.run(
+            [*command, "-o", str(tmp_path / "a.grdb")],
+            stdout=subprocess.PIPE,
+            stderr=end,
+            check=True,
+        )
+        os.close(end)
+        bar = shown.read1(1 << 16)
+    assert b"reading geo" in bar
+    assert b"100%" in bar
+    quiet = subprocess.run(
+        [*command, "-o", str(tmp_path / "b.grdb")], capture_output=True, check=True
+    )
+    assert quiet.stderr == b""
+    assert quiet.stdout.replace(b"b.grdb", b"a.grdb") == done.stdout
+
+
 # --- verify ------------------------------------------------------------------------------------------------
 
 
@@ -543,6 +567,92 @@ def test_verify_of_a_missing_image_or_a_folder_is_an_invalid_input(tmp_path: Pat
         assert str(path) in result.stderr
 
 
+def test_verify_names_a_file_of_several_layers_once(tmp_path: Path) -> None:
+    record = mmdb.maxmind("GB") | {"autonomous_system_number": 15169, "is_anonymous_vpn": True}
+    result = run("verify", mmdb.write(tmp_path / "all.mmdb", [("81.2.69.0/24", record)]))
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 2
+    assert len(Database.open(tmp_path / "all.mmdb").metadata.sources) == 3
+
+
+# --- info --------------------------------------------------------------------------------------------------
+
+
+def test_info_tells_what_an_image_holds_and_how_old_it_is(image: Path) -> None:
+    result = run("info", image)
+    assert result.exit_code == 0
+    first, second, *_ = result.stdout.splitlines()
+    size = image.stat().st_size
+    assert re.fullmatch(rf"{image}: image, built 20\d\d-\d\d-\d\d, {size:,} bytes", first)
+    assert second == ("3 countries, 0 subdivisions, 8 classes; no AS numbers; categories: hosting")
+    ages = [(datetime.now(UTC).date() - date(2026, 1, day)).days for day in (2, 3)]
+    assert table(result)["geo"] == ["country", "2026-01-02", f"{ages[0]} days", "4", "1", "CC0-1.0"]
+    assert table(result)["hosts"] == [
+        "network",
+        "2026-01-03",
+        f"{ages[1]} days",
+        "2",
+        "1",
+        "CC0-1.0",
+    ]
+    assert "geo: Test countries; nobody" in result.stdout
+
+
+def test_info_tells_programs_the_same(image: Path) -> None:
+    told = json.loads(run("info", image, "--json").stdout)
+    sources = told.pop("sources")
+    built = Database.open(image).metadata.built
+    assert told == {
+        "path": str(image), "kind": "image", "format_version": 1, "built": built.isoformat(),
+        "size_bytes": image.stat().st_size, "runs": told["runs"], "classes": 8, "countries": 3,
+        "subdivisions": 0, "asns": False, "categories": ["hosting"],
+    }  # fmt: skip
+    assert sources[0] == {
+        "name": "geo", "title": "Test countries", "layer": "country", "date": "2026-01-02",
+        "age_days": (datetime.now(UTC).date() - date(2026, 1, 2)).days, "licence": "CC0-1.0",
+        "attribution": "nobody", "rows": {"ipv4": 4, "ipv6": 1},
+    }  # fmt: skip
+
+
+def test_info_tells_that_overrides_do_not_age(tmp_path: Path) -> None:
+    manifest = f'{MANIFEST}[overrides]\n"81.2.69.0/24" = "UA-43"\n'
+    lay(tmp_path, {"geoip": TOR_GEOIP, "hosting.txt": HOSTING, "sources.toml": manifest})
+    assert run("compile", tmp_path / "sources.toml", "-o", tmp_path / "it.grdb").exit_code == 0
+    row = table(run("info", tmp_path / "it.grdb"))["overrides"]
+    assert (row[0], *row[2:]) == ("country", "-", "1", "0", "the owner's")
+    told = json.loads(run("info", tmp_path / "it.grdb", "--json").stdout)
+    assert (told["sources"][2]["age_days"], told["subdivisions"]) == (None, 1)
+
+
+def test_info_of_an_mmdb_says_so(tmp_path: Path) -> None:
+    path = mmdb.write(tmp_path / "all.mmdb", [("81.2.69.0/24", {"country_code": "GB", "asn": 1})])
+    told = json.loads(run("info", path, "--json").stdout)
+    assert (told["kind"], told["asns"]) == ("MMDB", True)
+    assert [each["layer"] for each in told["sources"]] == ["country", "asn"]
+    assert "AS numbers" in run("info", path).stdout.splitlines()[1]
+
+
+def test_info_without_a_file_is_about_the_packages_data(tmp_path: Path) -> None:
+    result = run("info")
+    assert result.exit_code == 0
+    assert "default.grdb: image, built " in result.stdout.splitlines()[0]
+    assert [run("info", path).exit_code for path in (tmp_path / "gone.grdb", tmp_path)] == [1, 1]
+
+
+@pytest.mark.parametrize(("limit", "is_stale"), [("1d", True), ("36500d", False)])
+def test_info_names_what_is_too_old_for_a_policy(
+    image: Path, policy: Path, limit: str, is_stale: bool
+) -> None:
+    policy.write_text(f'stale_after = "{limit}"\n{POLICY}')
+    result = run("info", image, "--policy", policy)
+    assert result.exit_code == 0
+    assert ("stale: country: " in result.stdout) == is_stale
+    told = json.loads(run("info", image, "--policy", policy, "--json").stdout)
+    assert bool(told["stale"]) == is_stale
+    policy.write_text("default = 7")
+    assert run("info", image, "--policy", policy).exit_code == 2
+
+
 # --- usage -------------------------------------------------------------------------------------------------
 
 
@@ -567,7 +677,9 @@ def test_the_version_names_the_core_that_serves() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["lookup"], ["check"], ["compile"], ["verify"]], ids=" ".join
+    "command",
+    [[], ["lookup"], ["check"], ["compile"], ["verify"], ["info"], ["diff"]],
+    ids=" ".join,
 )
 def test_every_command_explains_itself(command: list[str]) -> None:
     result = run(*command, "--help")

@@ -115,15 +115,16 @@ def test_g15_every_source_of_as_numbers_answers_as_a_linear_scan_does(
     check(form, write(rows), "asn", rows)
 
 
-@pytest.mark.parametrize(
-    ("form", "write"), [("csv", csvfiles.ipinfo_privacy)], ids=["ipinfo_privacy"]
-)
+@pytest.mark.parametrize("case", csvfiles.FLAGGED, ids=name_of)
 @given(data=st.data())
 @SOME
 def test_g15_flags_answer_as_a_linear_scan_does(
-    form: str, write: Writer, data: st.DataObject
+    case: tuple[str, Writer, bool], data: st.DataObject
 ) -> None:
-    rows = data.draw(generated(False, [*csvfiles.FLAGS]))
+    form, write, networks = case
+    anonymous = [claims for claims, flags in csvfiles.FLAGS.items() if not flags[-1]]
+    values = anonymous if write is csvfiles.maxmind_anonymous else [*csvfiles.FLAGS]
+    rows = data.draw(generated(networks, values))
     check(form, write(rows), "network", rows)
 
 
@@ -299,6 +300,14 @@ def test_the_flags_of_a_file_are_trusted_as_it_is_stated() -> None:
     assert has_flags("maxmind-csv", "network")
     assert not has_flags("csv", "country")
     assert not has_flags("csv-ranges", "network")
+
+
+def test_where_an_as_is_registered_is_no_country_of_an_mmdb_either(tmp_path: Path) -> None:
+    record = {"asn": "AS64500", "name": "Example", "domain": "x.test", "country": "US"}
+    data = mmdb.write(tmp_path / "it.mmdb", [("1.0.0.0/24", record)]).read_bytes()
+    assert rows_of("mmdb", data, "asn") == [("1.0.0.0", "1.0.0.255", "64500")]
+    with pytest.raises(FormatError, match=r"^it: says nothing for the layer 'country'"):
+        rows_of("mmdb", data)
 
 
 # MaxMind: blocks and locations
@@ -607,9 +616,9 @@ def test_a_table_that_says_nothing_for_a_layer_may_lie_beside_one_that_does() ->
 def test_a_format_of_one_file_is_not_read_from_a_folder() -> None:
     with pytest.raises(FormatError, match=r"^it: a source of the format 'mmdb' is one file"):
         read_batches("mmdb", {"it": b""}, "it", "country")
-    with pytest.raises(FormatError, match=r"^it/a: a zip archive in a folder; unpack it"):
+    with pytest.raises(FormatError, match=r"^it/a: a zip archive in a folder or an archive; "):
         read_batches("csv-ranges", {"a": zipped({"b": b""})}, "it", "country")
-    with pytest.raises(FormatError, match=r"^it/a: a zip archive in a zip archive; unpack it"):
+    with pytest.raises(FormatError, match=r"^it/a: a zip archive in a folder or an archive; "):
         read_batches("csv-ranges", zipped({"a": zipped({"b": b""})}), "it", "country")
 
 
@@ -634,6 +643,13 @@ def test_a_damaged_archive_is_told() -> None:
         archive.writestr("a", b"x")
     with pytest.raises(FormatError, match=r"^it/a: packed by method 14 of zip, which is not read"):
         read_batches("csv-ranges", file.getvalue(), "it", "country")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        nameless = zipfile.ZipInfo("a")
+        nameless.filename = ""
+        archive.writestr(nameless, b"x")
+    with pytest.raises(FormatError, match=r"^it: a damaged zip archive: |^it: holds no file of d"):
+        detect_source(file.getvalue(), "it")
     encrypted = bytearray(zipped({"a": b"x"}))
     at = encrypted.index(b"PK\x01\x02") + 8
     encrypted[at] |= 1

@@ -13,6 +13,8 @@ from georestrict.gates import refusals
 from georestrict.manifest import Gates, Manifest
 from tests.manifests import NOW, lay, opened, source
 
+pytestmark = pytest.mark.once
+
 FORCE = "; look at it with 'georestrict diff', and publish it with --force if it is right"
 DAY = "date = 2026-11-20"
 

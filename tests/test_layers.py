@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "location": {"networks"},
     "database": {
         "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
-        "record", "layers", "manifest", "location", "table",
+        "record", "layers", "manifest", "location", "table", "cache", "tomlfile",
     },
     "extent": {"_core"},
     "comparison": {"_core", "networks", "location", "database", "extent"},
@@ -66,13 +66,15 @@ ALLOWED: dict[str, set[str]] = {
         "masks", "request", "routes",
     },
     "emergency": set(),
+    "watch": set(),
+    "prepare": {"errors", "_core", "cache", "record", "database", "policy", "lists"},
     "snapshot": {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
         "verdicts", "emergency",
     },
     "engine": {
         "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
-        "snapshot",
+        "watch", "prepare", "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
@@ -88,7 +90,7 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
-    "reload": {"errors", "engine"},
+    "reload": {"engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",

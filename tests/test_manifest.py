@@ -399,7 +399,9 @@ def test_a_wrong_override_is_refused_with_its_key_and_the_fix(tmp_path: Path, na
 
 def test_the_name_of_the_overrides_is_theirs_where_there_are_some(tmp_path: Path) -> None:
     text = SOURCES.replace('"geo"', '"overrides"')
-    assert Manifest.load(lay(tmp_path, text)).sources[0].name == "overrides"
+    better = source("better", "better.csv", "precedence = 1")
+    files = {"geoip": GEOIP, "hosting.txt": HOSTING, "better.csv": "81.2.69.0,81.2.70.255,DE\n"}
+    assert opened(lay(tmp_path, text + better, files)).country("81.2.69.142") == "DE"
     with pytest.raises(ConfigurationError, match="two sources have the name 'overrides'"):
         Manifest.load(lay(tmp_path, f'{text}[overrides]\n"81.2.69.0/24" = "DE"\n'))
     with pytest.raises(ConfigurationError, match="overrides: must be a table"):

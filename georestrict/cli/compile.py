@@ -49,6 +49,8 @@ def _compiled(manifest: Manifest) -> bytes:
     ) as bar:
 
         def show(what: str, share: float) -> None:
+            bar.current_item = what
             bar.update(round(share * _STEPS) - bar.pos, what)
+            bar.render_progress()  # also where nothing is behind it yet
 
         return manifest.compile(progress=show)

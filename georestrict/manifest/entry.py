@@ -21,7 +21,7 @@ from georestrict.update import orders
 FORMATS = (*FILE_FORMATS, "image")
 #: What ``data/recipe.py`` reads.
 RECIPE_KEYS = ("upstream", "selection")
-_NEEDED = ("name", "layer", "path", "licence", "attribution")
+NEEDED = ("name", "layer", "path", "licence", "attribution")
 _IMAGE_KEYS = (
     "name", "layer", "format", "path", "sha256", "precedence", "allow_empty", *orders.FETCH_KEYS,
 )  # fmt: skip
@@ -47,10 +47,10 @@ def read_entry(entry: Any, place: str) -> Source | ImageSource:
             hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(KEYS)}"
             raise ConfigurationError(f"{place}: unknown key {key!r}: {hint}")
     of_image = entry.get("format") == "image"
-    for key in _NEEDED:
+    for key in NEEDED:
         if key not in entry and not (of_image and key not in _IMAGE_KEYS):
             raise ConfigurationError(f"{place}: {key!r} is missing; add it")
-    for key in (*_NEEDED, "title", "format"):
+    for key in (*NEEDED, "title", "format"):
         if key in entry and (not isinstance(entry[key], str) or not entry[key]):
             raise ConfigurationError(f"{place}: {key} is {entry[key]!r}, must be text")
     checksum = entry.get("sha256")

@@ -82,10 +82,10 @@ class _Making:
     def image(self, built: datetime) -> bytes:
         """Return the bytes of the image."""
         layers = {source.layer for source in self._sources}
+        precedence = {each.name: each.precedence for same in self._told.values() for each in same}
         if self._owners:
             layers.add(overrides.SOURCE.layer)
-        precedence = {each.name: each.precedence for same in self._told.values() for each in same}
-        precedence[overrides.NAME] = MOST_PRECEDENCE + 1
+            precedence[overrides.NAME] = MOST_PRECEDENCE + 1
         laid = Layers.of({layer: self._batches(layer) for layer in layers}, precedence)
         told = [each for same in self._told.values() for each in same]
         self._tell("painting")
@@ -177,7 +177,7 @@ def compile_mmdb(data: bytes, name: str) -> bytes:
             title=contents.title,
             layer=layer,
             format="mmdb",
-            path=name,
+            path="-",  # an image for everybody who has this file, wherever it lies
             date=contents.built.date(),
             licence="that of the file's publisher",
             attribution="as its licence asks",

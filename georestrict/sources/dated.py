@@ -18,7 +18,6 @@ import io
 import re
 import struct
 from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
 
 from georestrict.errors import FormatError
 from georestrict.sources.container import Content, beginnings, unpacked
@@ -59,6 +58,8 @@ def date_of(form: str, content: Content, name: str = "the file") -> date | None:
 def _day(form: str, data: bytes) -> date | None:
     if form != "tor-geoip":
         return _first(_DAYS[form], data) if form in _DAYS else None
+    from email.utils import parsedate_to_datetime  # it brings half of what reads mail
+
     generated = _GENERATED.search(data)
     try:
         return parsedate_to_datetime(generated[1].decode()).date() if generated else None

@@ -1,5 +1,7 @@
 """The cache folder: images that one process builds and all of them map.
 
+Painted lists lie there (``lists.py``), and MMDB files, compiled (``database.py``).
+
 A file is named by a key, which tells its whole content, so it is never out of date. It is
 built under a lock: of several workers that start at once one works, the others wait, and all
 map the same pages. The folder is ``GEORESTRICT_CACHE_DIR`` (empty: no cache), else ``georestrict``
@@ -19,12 +21,15 @@ import logging
 import mmap
 import os
 import re
+import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from georestrict.errors import DatabaseError
 from georestrict.table import FORMAT_VERSION, Image, publish
@@ -39,13 +44,23 @@ logger = logging.getLogger("georestrict")
 
 T = TypeVar("T")
 
-#: files that stay, the last used ones: policies of one machine, before and after their last edits
+#: What is kept: users' data, compiled; and lists, painted over data.
+Kind = Literal["data", "lists"]
+#: Files of each kind that stay, the last used ones: data and policies of one machine, before and
+#: after their last changes. Lists that are often edited do not push out data, nor that them.
 MOST_FILES = 8
-#: how long to wait for another process: a list of ten million networks takes ten seconds
-_PATIENCE_SECONDS = 60.0
+#: How long to wait for another process: a list of ten million networks takes ten seconds, and an
+#: MMDB of 550,000 networks forty in plain Python.
+_PATIENCE_SECONDS = 120.0
 _LOOK_AGAIN_SECONDS = 0.02
-_OUR_NAME = re.compile(r"\.?[0-9a-f]{64}\.grdb(\..*)?")  # the folder may be somebody's home
+# The folder may be somebody's home. What has no kind is of an earlier release.
+_OUR_NAME = re.compile(r"\.?(?:(data|lists)-)?[0-9a-f]{64}\.grdb(\..*)?")
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+#: Has another process build what is missing, in this cache folder or, with None, in the usual one.
+#: Raises GeoRestrictError if the files that it is built from are wrong.
+Build = Callable[[Path | None], None]
 
 
 class _UnusableError(Exception):
@@ -60,39 +75,114 @@ def key_of(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def shared(key: str, read: Callable[[Image], T], build: Callable[[], tuple[str, bytes]]) -> T:
+def shared(
+    kind: Kind,
+    key: str,
+    read: Callable[[Image], T],
+    build: Callable[[], tuple[str, bytes]],
+    name: str,
+) -> T:
     """Return what ``read`` makes of the image with a key; build it if no process has yet.
 
     ``build`` returns the image and the key that it turned out to have: another one if its sources
-    changed meanwhile, and then it is used, but not kept. ``read`` raises DatabaseError if the
-    image is not what it should be; such a file is built again.
+    changed meanwhile, and then it is used, but not kept. What it raises is raised. ``read`` raises
+    DatabaseError if the image is not what it should be; such a file is built again. An image that
+    is in no file is called ``name``.
     """
-    built: list[tuple[str, bytes]] = []
-
-    try:
-        folder = _folder()
-        path = folder / f"{key}.grdb"
-        with contextlib.suppress(FileNotFoundError, DatabaseError):
-            return read(_mapped(path))
-        with _locked(folder):
+    helper = _helper.get()
+    for result in () if helper is None else helper.found(f"{kind}-{key}.grdb", read):
+        return result
+    with contextlib.ExitStack() as lock:
+        path: Path | None = None
+        try:
+            folder = _folder()
+            path = folder / f"{kind}-{key}.grdb"
+            with contextlib.suppress(FileNotFoundError, DatabaseError):
+                return read(_mapped(path))
+            lock.enter_context(_locked(folder))
             with contextlib.suppress(FileNotFoundError):
                 try:
                     return read(_mapped(path))
                 except DatabaseError as error:
                     logger.warning("%s; it is built again", error)
                     path.unlink()
-            built.append(build())
-            found, data = built[0]
-            if found == key:
+        except (_UnusableError, OSError) as error:
+            _tell_once(_reason(error, path))
+            path = None
+        found, data = build()
+        if path is not None and found == key:
+            try:
                 publish(path, data)
                 logger.info("%s: built for all workers, %d bytes", path, len(data))
-                _tidy(folder)
+                _tidy(path.parent)
                 return read(_mapped(path))
-    except (_UnusableError, OSError, DatabaseError) as error:
-        if str(error):
-            _tell_once(str(error))
-    _, data = built[0] if built else build()
-    return read(Image(memoryview(data), "the policy's lists in memory"))
+            except (_UnusableError, OSError, DatabaseError) as error:
+                _tell_once(_reason(error, path))
+    return read(Image(memoryview(data), name))
+
+
+def _reason(error: Exception, path: Path | None) -> str:
+    """Say what is in the way, always in the same words: a temporary file's name is not told."""
+    if isinstance(error, OSError):
+        return f"{path or error.filename}: {error.strerror or error}"
+    return str(error)
+
+
+@contextlib.contextmanager
+def elsewhere(build: Build) -> Iterator[None]:
+    """Have what is missing built by another process from here on, in this thread.
+
+    What the usual folder cannot take comes from a temporary one. What that process does not build
+    either, this one does.
+    """
+    helper = _Helper(build)
+    token = _helper.set(helper)
+    try:
+        yield
+    finally:
+        _helper.reset(token)
+        if helper.spare is not None:
+            shutil.rmtree(helper.spare, ignore_errors=True)
+
+
+class _Helper:
+    """Another process that builds, and the folder in which it hands images over."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self.spare: Path | None = None
+
+    def found(self, name: str, read: Callable[[Image], T]) -> Iterator[T]:
+        """Yield what ``read`` makes of an image as soon as there is one; nothing if there is none.
+
+        Raises:
+            GeoRestrictError: if the files that it is built from are wrong.
+        """
+        try:
+            folder = _folder()
+        except (_UnusableError, OSError) as error:
+            _tell_once(_reason(error, None))
+        else:
+            yield from _read(folder / name, read)
+            self._build(None)
+            yield from _read(folder / name, read)
+        try:
+            if self.spare is None:
+                self.spare = Path(tempfile.mkdtemp(prefix="georestrict-"))
+        except OSError:
+            return
+        yield from _read(self.spare / name, read)
+        self._build(self.spare)
+        yield from _read(self.spare / name, read)
+
+
+_helper: ContextVar[_Helper | None] = ContextVar("_helper", default=None)
+
+
+def _read(path: Path, read: Callable[[Image], T]) -> Iterator[T]:
+    """Yield what ``read`` makes of a file of the cache, if it is there and whole."""
+    with contextlib.suppress(_UnusableError, OSError, DatabaseError):
+        yield read(_mapped(path))
 
 
 def _folder() -> Path:
@@ -146,6 +236,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the kernel frees it if this process is killed."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     file = os.open(folder / "lock", flags, 0o600)
+    _locks.add(file)
     try:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
@@ -162,26 +253,52 @@ def _locked(folder: Path) -> Iterator[None]:
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)  # closing would not do, if a child inherited it
     finally:
+        _locks.discard(file)
         os.close(file)
 
 
+#: Locks that threads of this process hold or wait for. A child would hold on to them, too, were
+#: this process killed before it unlocks.
+_locks: set[int] = set()
+
+
+def _leave_locks() -> None:
+    while _locks:
+        os.close(_locks.pop())
+
+
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_leave_locks)
+
+
 def _tidy(folder: Path) -> None:
-    """Keep the files last used, and nothing that a killed process left half written.
+    """Keep the files last used of each kind, and nothing that a killed process left half written.
 
     Under the lock, so nobody else is writing. Whoever has mapped a file keeps it.
     """
     with contextlib.suppress(OSError):
-        ours = [path for path in folder.iterdir() if _OUR_NAME.fullmatch(path.name)]
-        half_written = [path for path in ours if path.suffix != ".grdb"]
-        files = sorted(set(ours) - set(half_written), key=lambda path: -path.lstat().st_mtime_ns)
-        for path in (*files[MOST_FILES:], *half_written):
+        files: dict[str, list[Path]] = {}
+        left: list[Path] = []
+        for path in folder.iterdir():
+            ours = _OUR_NAME.fullmatch(path.name)
+            if ours and ours[1] and path.suffix == ".grdb":
+                files.setdefault(ours[1], []).append(path)
+            elif ours:
+                left.append(path)
+        for kept in files.values():
+            kept.sort(key=lambda path: -path.lstat().st_mtime_ns)
+            left += kept[MOST_FILES:]
+        for path in left:
             path.unlink()
 
 
 @lru_cache(maxsize=64)
 def _tell_once(reason: str) -> None:
+    if not reason:  # no cache is wanted
+        return
     logger.warning(
-        "the cache cannot be used: %s; lists are compiled and kept in each process's memory. "
-        "Set GEORESTRICT_CACHE_DIR to a folder of your own, or to nothing if this is meant",
+        "the cache cannot be used: %s; each process compiles its data and lists for itself, and "
+        "keeps them in its memory. Set GEORESTRICT_CACHE_DIR to a folder of your own, or to "
+        "nothing if this is meant",
         reason,
     )

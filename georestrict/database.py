@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
-from functools import cache, cached_property
+from functools import cache as remembered
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from georestrict import asns, countries, subdivisions
+from georestrict import asns, cache, countries, subdivisions
 from georestrict._core import (
     CARRIES,
     PRIVATE,
@@ -31,12 +33,17 @@ from georestrict.errors import DatabaseError, FormatError
 from georestrict.layers import LAYERS, Claims, Layer, paint
 from georestrict.location import Location, Locations, Status
 from georestrict.manifest import compile_mmdb
-from georestrict.networks import Category, Confidence, parse_claims
+from georestrict.networks import Category, Confidence, hosting, parse_claims
 from georestrict.record import DAMAGES, DEFAULT_IMAGE, Record, read_meta
 from georestrict.sources import mmdb
 from georestrict.sources.networks import NetworkList
 from georestrict.special import LOOKED_THROUGH, is_private
 from georestrict.table import MAGIC, Image
+from georestrict.tomlfile import read_whole
+
+#: For how long nobody may have written to an MMDB. It has no checksum: of one that is copied over
+#: in place, half the old and half the new one look whole.
+_QUIET_SECONDS = 0.05
 
 
 class Match(NamedTuple):
@@ -89,15 +96,18 @@ class Database:
         )
         self.has_asns = bool(self._record.sections("asn"))  #: whether the data tells AS numbers
         codes = [location.country for location in self._locations]
+        self._asns: frozenset[int] | None = None
+        self._found: tuple[Location, ...] | None = None
         self.country = Answers(self.table, codes, None, self.looked_through).at
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> Database:
         """Open a compiled image or an MMDB file; without a path, the data of the package.
 
-        The package's own file is mapped, so that processes share its pages; any other is read into
-        memory, since a file that someone truncates under a map kills the process. An MMDB is
-        compiled then, into this process's memory.
+        The package's own file is mapped, so that processes share its pages; any other image is read
+        into memory, since a file that someone truncates under a map kills the process. An MMDB is
+        compiled once into the cache folder (``cache.py``), and every process maps what lies there;
+        without a folder, into this process's memory, and the log says so once.
 
         Raises:
             DatabaseError: if the file is missing, unreadable, damaged or of another version.
@@ -109,8 +119,17 @@ class Database:
             with chosen.open("rb") as file:
                 if path is None:
                     data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                else:
+                    return cls(Image(memoryview(data), str(chosen)))
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # may be read only once
                     data = file.read()
+                    if not data.startswith(MAGIC) and mmdb.is_mmdb(data):
+                        data = compile_mmdb(data, str(chosen))
+                    return cls(Image(memoryview(data), str(chosen)))
+                if _is_mmdb(file):
+                    file.seek(0)
+                    key = _key(hashlib.file_digest(file, "sha256").digest())
+                    return cls._compiled(chosen, key)
+            return cls(Image(memoryview(read_whole(chosen)), str(chosen)))
         except FileNotFoundError as error:
             fix = "install georestrict from a wheel, or build it with 'pip install .'"
             raise DatabaseError(
@@ -121,9 +140,25 @@ class Database:
             raise DatabaseError(
                 f"{chosen}: cannot be read: {reason}; name an image file that may be read"
             ) from error
-        if path is not None and not data.startswith(MAGIC) and mmdb.is_mmdb(data):
-            data = compile_mmdb(data, str(chosen))
-        return cls(Image(memoryview(data), str(chosen)))
+
+    @classmethod
+    def _compiled(cls, path: Path, key: str) -> Database:
+        """Open what an MMDB file compiles to; whoever is first compiles it for all."""
+
+        def read(image: Image) -> Database:
+            database = cls(image)  # what is wrong with the cache's file is told by its name
+            database._name(str(path))
+            return database
+
+        def build() -> tuple[str, bytes]:
+            data = read_whole(path, _QUIET_SECONDS)
+            return _key(hashlib.sha256(data).digest()), compile_mmdb(data, str(path))
+
+        return cache.shared("data", key, read, build, str(path))
+
+    def _name(self, name: str) -> None:
+        self._image.name = name
+        self.metadata = replace(self.metadata, path=name)
 
     @property
     def classes(self) -> tuple[Location, ...]:
@@ -141,14 +176,16 @@ class Database:
             digest.update(self._image.section(section))
         return digest.digest()
 
-    @cached_property
+    @property
     def asns(self) -> frozenset[int]:
         """The AS numbers that the data knows.
 
         Raises:
             FormatError: if the record of them is damaged.
         """
-        return frozenset(map(self._as_number, self._record.values("asn")))
+        if self._asns is None:  # no cached_property: in 3.11 that has a lock, which a fork inherits
+            self._asns = frozenset(map(self._as_number, self._record.values("asn")))
+        return self._asns
 
     def asn_networks(self, numbers: Iterable[int]) -> dict[int, NetworkList]:
         """Return the ranges of some AS numbers, in one pass; one that is not known has none.
@@ -195,17 +232,19 @@ class Database:
             TypeError: if an item is not text, or a buffer or column is of another form.
         """
         indices = find_many(self.table, self._marks, addresses)
-        return Locations(memoryview(indices).toreadonly(), self._many)
+        return Locations(memoryview(indices).toreadonly(), self._many())
 
-    @cached_property
     def _many(self) -> tuple[Location, ...]:
         """What :func:`georestrict._core.find_many` answers: as it is, through each way, unknown."""
+        if self._found is not None:
+            return self._found
         through = (
             replace(location, via=via)
             for via in (None, *(name for _, name in LOOKED_THROUGH))
             for location in self._locations
         )
-        return (*through, Location(status=Status.UNRESOLVED))
+        self._found = (*through, Location(status=Status.UNRESOLVED))
+        return self._found
 
     def via(self, value: int) -> str | None:
         """Return the name of the looked-through network that an IPv6 address is in, if any."""
@@ -286,6 +325,19 @@ class Database:
         return f"Database({self.metadata.path!r}, data of {newest})"
 
 
+def _is_mmdb(file: BinaryIO) -> bool:
+    """Return whether a regular file is an MMDB, without reading all of it."""
+    if file.read(len(MAGIC)) == MAGIC:
+        return False
+    file.seek(max(0, file.seek(0, os.SEEK_END) - mmdb.MARKER_WITHIN))
+    return mmdb.is_mmdb(file.read())
+
+
+def _key(digest: bytes) -> str:
+    """Return the cache's key for an MMDB; our table of AS numbers says what some of it means."""
+    return cache.key_of([b"mmdb", digest, hosting.TABLE.read_bytes()])
+
+
 def number_of(address: str | IPv4Address | IPv6Address) -> tuple[int, int] | None:
     """Return ``(version, value)``, IPv4-mapped IPv6 being IPv4; None for other text."""
     return parse_address(address) if isinstance(address, str) else number_of_ip(address)
@@ -304,7 +356,7 @@ def number_of_ip(address: IPv4Address | IPv6Address) -> tuple[int, int]:
 
 def _locations(classes: Iterable[tuple[str, str, str]]) -> tuple[Location, ...]:
     """Read the classes of an image's metadata; few places and claims make thousands of them."""
-    status_of, place_of, said_of = cache(_status), cache(_place), cache(_said)
+    status_of, place_of, said_of = remembered(_status), remembered(_place), remembered(_said)
     return tuple(
         Location(
             country=place_of(place)[0],
@@ -339,6 +391,6 @@ def _said(network: str) -> tuple[Mapping[Category, Confidence], str | None]:
     )
 
 
-@cache  # one for each set of claims that there is, whoever the providers are
+@remembered  # one for each set of claims that there is, whoever the providers are
 def _categories(said: tuple[tuple[Category, Confidence], ...]) -> Mapping[Category, Confidence]:
     return MappingProxyType(dict(said))

@@ -4,6 +4,7 @@
 
     GeoRestrictError
     ├── ConfigurationError (also a ValueError)   a policy, list, manifest or option is wrong
+    ├── UpdateError                              data could not be fetched or put in force
     └── DatabaseError                            an image or a source of data cannot be used
         ├── FormatError                          it is not what it should be, or it is damaged
         │   └── ChecksumError                    its bytes are not those that were written
@@ -23,6 +24,10 @@ class GeoRestrictError(Exception):
 
 class ConfigurationError(GeoRestrictError, ValueError):
     """A policy, list, manifest or option is wrong; the message names the place and the fix."""
+
+
+class UpdateError(GeoRestrictError):
+    """New data could not be fetched, or may not be put in force; the old stays."""
 
 
 class DatabaseError(GeoRestrictError):

@@ -104,6 +104,9 @@ class Guard:
         policies: further policies by name, each a ``Policy``, a path or a mapping, for endpoints
             that ask one with ``georestrict.restrict``. They share the engine's data and are
             reloaded with it, as one. An ``Engine`` has data of its own, and its own reload.
+        watch: reload when a file of the policy, its lists or the database has changed: True looks
+            every second, a number as often as it says (``Engine.watch``). It begins with the first
+            request, in every process that serves.
 
     Raises:
         ConfigurationError: if the options contradict each other, or the policy is wrong.
@@ -135,6 +138,7 @@ class Guard:
         pass_preflights: bool = False,
         guard_caches: bool = False,
         policies: Mapping[str, Policy | str | Path | Mapping[str, Any] | Engine] | None = None,
+        watch: bool | float = False,
     ) -> None:
         hooks = {
             "identify": identify,
@@ -175,10 +179,37 @@ class Guard:
         self.responses = self._checked_responses(responses)
         self._check_awaited()
         self.observer = Observer(self.client)
+        self._every = 1.0 if watch is True else watch
+        self.unwatched = watch is not False
+        if self.unwatched:
+            self._watch(start=False)
         self.ready()
 
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
+        self.open()
+
+    def open(self) -> None:
+        """Let the gate pass what needs no looking at."""
+
+    def begin(self) -> None:
+        """Watch the files from the first request on.
+
+        Not earlier: a process that only forks those that serve needs no thread for it. Until then
+        the gate is shut, so the first request comes here.
+        """
+        if self.unwatched:
+            self.unwatched = False
+            self.open()
+            try:
+                self._watch(start=True)
+            except RuntimeError:
+                logger.exception("no thread can be started, so no files are watched")
+
+    def _watch(self, *, start: bool) -> None:
+        for engine in (self.engine, *self.policies.values()):
+            if not start or engine.watching is not None:
+                engine.watch(self._every, start=start)
 
     def judge(
         self,

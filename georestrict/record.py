@@ -43,6 +43,7 @@ class SourceInfo:
     licence: str
     attribution: str
     rows: tuple[int, int]  #: IPv4, IPv6
+    ages: bool = True  #: False of what an owner states: it holds until it is taken back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +166,7 @@ def _metadata(meta: dict[str, Any], image: Image) -> Metadata:
             licence=str(source["licence"]),
             attribution=str(source["attribution"]),
             rows=(int(source["rows"][0]), int(source["rows"][1])),
+            ages=bool(source.get("ages", True)),
         )
         for source in meta["sources"]
     )

@@ -14,11 +14,14 @@ shows of its account is kept, before the request is judged.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import TypeVar, cast
 
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
@@ -86,6 +89,26 @@ class Snapshot:
         )
         self._unresolved = self._rules.of(everywhere, _UNRESOLVED)
         self.preflight = self._rules.preflight
+        #: 12 hexadecimal digits for what policy, lists and data say: the same in every worker
+        self.id = _identity(policy, database, self._lists)
+
+    @property
+    def lists_until(self) -> float:
+        """When the first entry of the lists ends, in seconds since the epoch; infinite: none."""
+        return self._lists.until
+
+    def retire(self) -> None:
+        """Let go of the decisions that are kept; requests under way make those that they need.
+
+        It is done one by one: freed as a whole, as many as there may be would hold up every other
+        thread. The lists stay as long as they are, since a gate may be about to read them.
+        """
+        with suppress(KeyError):
+            while True:
+                self._decisions.popitem()
+        for kept in (self._annotations, self._by_path):
+            for at in range(len(kept)):
+                kept[at] = None
 
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
@@ -325,6 +348,28 @@ class Snapshot:
         """Return the class of the IPv4 address that an IPv6 address is looked through to."""
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
+
+
+def _identity(policy: Policy, database: Database, lists: Lists) -> str:
+    digest = hashlib.sha256(repr(_said(policy)).encode("utf-8", "surrogatepass"))
+    digest.update(database.digest() + lists.digest)
+    return digest.hexdigest()[:12]
+
+
+def _said(value: object) -> object:
+    """Return what a value of a policy says, in one form for all processes.
+
+    Sets have an order of their own in each. Where files lie says nothing: what they hold does.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return [_said(getattr(value, each.name)) for each in fields(value) if each.compare]
+    if isinstance(value, Mapping):
+        return [(_said(key), _said(item)) for key, item in value.items()]
+    if isinstance(value, Set):
+        return sorted(repr(_said(item)) for item in value)
+    if isinstance(value, tuple | list):
+        return [_said(item) for item in value]
+    return "" if isinstance(value, Path) else repr(value)
 
 
 def _for_each(classes: Sequence[Location], tell: Callable[[Location], _Item]) -> list[_Item]:

@@ -95,3 +95,11 @@ def is_private(version: int, value: int) -> bool:
         inner = embedded_ipv4(value)
         return inner is None or is_private(4, inner)
     return meaning == 2
+
+
+def is_nowhere(version: int, first: int, last: int) -> bool:
+    """Return whether no address of a range has a country: each is private, or carries another."""
+    shift = 96 if version == 4 else 0
+    began = bisect_right(_STARTS[version], first << shift) - 1
+    ended = bisect_right(_STARTS[version], last << shift)
+    return min(RUNS[version].value[began:ended]) >= 2

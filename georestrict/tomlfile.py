@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,14 +74,30 @@ def read_bytes(path: Path, place: str = "") -> bytes:
             where it was named.
     """
     with _told(path, place):
-        for _ in range(_ATTEMPTS):
-            with path.open("rb") as file:
-                before = os.fstat(file.fileno())
-                data = file.read()
-                after = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode) or _written(before) == _written(after):
-                return data
-        raise ValueError(_CHANGING)
+        return read_whole(path)
+
+
+def read_whole(path: Path, quiet: float = 0.0) -> bytes:
+    """Return the bytes of a file, all of one moment; what is written meanwhile is read again.
+
+    A writer may pause in the middle: with ``quiet``, nobody has written for so many seconds.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is written to all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            data = file.read()
+            after = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            return data
+        fresh = 0 <= time.time() - after.st_mtime < quiet
+        if _written(before) == _written(after) and not fresh:
+            return data
+        time.sleep(quiet)
+    raise ValueError(_CHANGING)
 
 
 def hash_file(path: Path, place: str = "") -> bytes:

@@ -8,6 +8,7 @@ the last line.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -15,12 +16,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from georestrict import BACKEND
 
 ROOT = Path(__file__).parents[1]
+LONG = "long checks"
 FUZZ_SECONDS = "90"
+SOAK_SECONDS = "600"
 #: What tests start, by its Debian package.
 PROGRAMS = {"nginx": "nginx", "redis-server": "redis-server"}
 SLOW_PROGRAMS = {"chromium": "chromium", "valgrind": "valgrind"}
@@ -39,7 +43,7 @@ def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
             quick = [*spread, "not slow and not once"]
         found.append(("suite, plain Python core", quick, {"GEORESTRICT_BACKEND": "python"}))
     if wanted is not None:
-        found.append(("long checks", slow, {}))
+        found.append((LONG, slow, {}))
         found.append(
             (f"fuzzing, {FUZZ_SECONDS} s", [sys.executable, "tests/fuzz/run.py", FUZZ_SECONDS], {})
         )
@@ -55,6 +59,39 @@ def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
                 )
             )
     return found
+
+
+def beside(wanted: str | None) -> list[tuple[str, list[str]]]:
+    """The name and command of what runs beside the long steps, at a low priority: it only waits."""
+    if wanted is None:
+        return []
+    soak = [sys.executable, "-m", "tests.soak", SOAK_SECONDS]
+    return [(f"soak, {SOAK_SECONDS} s, beside", soak)]
+
+
+class Beside:
+    """A step that runs beside others; what it says is shown when it is joined."""
+
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name = name
+        with tempfile.NamedTemporaryFile(delete=False) as said:
+            self._said = Path(said.name)
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT
+            )
+
+    def join(self) -> int:
+        """Wait for its end, show what it said, and return its exit code."""
+        code = self._process.wait()
+        verdict = "passed" if code == 0 else "FAILED"
+        print(f"== {self.name}: {verdict}\n{self._said.read_text()}", end="", flush=True)
+        return code
+
+    def end(self) -> None:
+        """End it, wherever it is, and leave nothing."""
+        self._process.kill()
+        self._process.wait()
+        self._said.unlink()
 
 
 def install_missing(programs: Mapping[str, str]) -> None:
@@ -78,8 +115,13 @@ def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else None
     install_missing(PROGRAMS if wanted is None else PROGRAMS | SLOW_PROGRAMS)
     failed = []
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as not_run:
+    running: list[Beside] = []
+    with ExitStack() as ended, tempfile.NamedTemporaryFile("r", encoding="utf-8") as not_run:
         for name, command, more in steps(wanted):
+            if name == LONG:  # the first of those that take long
+                for each in itertools.starmap(Beside, beside(wanted)):
+                    ended.callback(each.end)
+                    running.append(each)
             print(f"== {name}", flush=True)
             start = time.monotonic()
             environment = os.environ | more | {"GEORESTRICT_NOT_RUN": not_run.name}
@@ -91,6 +133,7 @@ def main() -> int:
             )
             if code:
                 failed.append(name)
+        failed += [each.name for each in running if each.join()]
         left_out = dict.fromkeys(not_run.read().splitlines())
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all passed"
     if left_out:

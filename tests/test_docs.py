@@ -36,13 +36,14 @@ from georestrict import (
 )
 from georestrict.address import AddressReason
 from georestrict.asgi import GeoRestrictMiddleware
-from georestrict.manifest import FORMATS, Manifest
+from georestrict.layers import LAYERS
+from georestrict.manifest import FORMATS, Manifest, document, entry, gates
 from georestrict.policy import Action, Fallback, reader
 from georestrict.policy.cases import CASE_KEYS
 from georestrict.policy.responses import FORM_KEYS, TEXT_KEYS, ResponseType
 from georestrict.policy.words import WHERE
 from georestrict.response import blocked
-from georestrict.sources import feeds
+from georestrict.sources import FOLDER_FORMATS, feeds
 from georestrict.testing import tiny_database
 from tests import mmdb
 
@@ -50,7 +51,8 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
-RUN = [README, POLICY, TUNNELS]  # the pages whose blocks run here
+DATA = ROOT / "docs/data.md"
+RUN = [README, POLICY, TUNNELS, DATA]  # the pages whose blocks run here
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page
@@ -407,11 +409,28 @@ def test_the_tables_list_every_key_of_a_policy_and_every_word_of_a_rule() -> Non
 
 
 def test_the_table_of_formats_lists_every_format_and_what_can_be_selected_by() -> None:
-    rows = read_table(README, "### Formats of files")
+    rows = read_table(DATA, "## Formats of files")
     assert sorted(words(rows)) == sorted(FORMATS)
     for row in rows:
         fields = feeds.FIELDS.get(row["format"].strip("`"), ())
         assert row["what can be selected by"] == ", ".join(f"`{field}`" for field in fields)
+
+
+def test_the_page_about_data_lists_every_part_and_key_of_a_manifest_and_every_layer() -> None:
+    assert words(read_table(DATA, "## The manifest")) == [*document.KEYS]
+    keys = [key for key in entry.KEYS if key not in entry.RECIPE_KEYS]
+    assert sorted(words(read_table(DATA, "### Keys of a source"))) == sorted(keys)
+    needed = [row["key"] for row in read_table(DATA, "### Keys of a source") if row["needed"]]
+    assert [key.strip("`") for key in needed] == [*entry.NEEDED]
+    assert words(read_table(DATA, "### Keys of the gates")) == [*gates.KEYS]
+    assert words(read_table(DATA, "### Layers")) == [*LAYERS]
+    (sentence,) = [
+        line
+        for line in DATA.read_text(encoding="utf-8").split("\n\n")
+        if "may have several files" in line
+    ]
+    named = re.findall("`([a-z-]+)`", sentence.partition("The formats")[2])
+    assert named == [*FOLDER_FORMATS]
 
 
 def test_the_table_of_cases_lists_every_key() -> None:

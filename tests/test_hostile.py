@@ -8,12 +8,16 @@ of the metadata, to the section table, and to the packed rows.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 
 import pytest
 
@@ -49,15 +53,24 @@ PROBES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sound() -> Sections:
+def sound_database() -> Database:
+    """A database in which every kind of node and of claim is."""
     codes = ("GB", "CN", "SE", "JP", "US")
-    database = tiny_database(
+    return tiny_database(
         {network: codes[number % 5] for number, network in enumerate(NETWORKS)},
         dict.fromkeys(NETWORKS[::7], "tor:high:Tor|hosting:low:Tor")
         | dict.fromkeys(NETWORKS[3::7], "hosting:high:Example"),
     )
+
+
+def sections_of(database: Database) -> Sections:
+    """The bytes of each section."""
     return {name: bytes(database._image.section(name)) for name in (*SECTIONS, "origin.tor")}
+
+
+@pytest.fixture(scope="module")
+def sound() -> Sections:
+    return sections_of(sound_database())
 
 
 def opened(sections: Sections) -> Database:
@@ -162,6 +175,76 @@ def test_g3_a_hostile_image_is_refused_or_answers_with_what_it_names(
         found.add("answered")
         use(database, spread, thoroughly=trial % 10 == 0)
     assert found == outcomes
+
+
+SERVING = """
+import hashlib, json, random, sys
+from pathlib import Path
+from georestrict import Database, DatabaseError, Engine
+from tests.test_hostile import DAMAGES, NETWORKS, sections_of, sound_database
+from tests.test_image import resummed
+from georestrict.table import image
+folder, trials = Path(sys.argv[1]), int(sys.argv[2])
+path, listed = folder / "hostile.grdb", folder / "listed.txt"
+listed.write_text("".join(f"{network}\\n" for network in NETWORKS[::3]))
+policy = {
+    "default": "allow",
+    "lists": {"mine": {"path": str(listed)}},
+    "rules": [
+        {"name": "listed", "action": "block", "lists": ["mine"]},
+        {"name": "tor", "action": "warn", "categories": ["tor:low"]},
+        {"name": "gb", "action": "block", "countries": ["GB"]},
+    ],
+}
+sound = sections_of(sound_database())
+addresses = [network.partition("/")[0] for network in NETWORKS]
+spread, told, counts = random.Random(11), hashlib.sha256(), {"refused": 0, "served": 0}
+for trial in range(trials):
+    sections = dict(sound)
+    spread.choice(DAMAGES)[0](sections, spread)
+    data = bytearray(image.encode(sections))
+    for _ in range(spread.choice([0, 0, 1, 8])):
+        data[spread.randrange(32 + 32 * len(sections), len(data))] = spread.getrandbits(8)
+    path.write_bytes(resummed(data))
+    try:
+        engine = Engine(policy, database=path)
+    except DatabaseError as error:
+        counts["refused"] += 1
+        continue
+    counts["served"] += 1
+    named = {each.country for each in engine.database.classes} | {None}
+    countries = [engine.database.country(each) for each in addresses]
+    many = engine.database.lookup_many(addresses)
+    assert countries == [many.values[at].country for at in many.indices]
+    assert set(countries) <= named
+    decisions = [engine.decide(each) for each in addresses]
+    assert {each.location.country for each in decisions} <= named
+    assert {each.rule for each in decisions} <= {"listed", "tor", "gb", None}
+    told.update(repr((countries, [each.rule for each in decisions])).encode())
+print(json.dumps([counts, told.hexdigest()]))
+"""
+
+
+@pytest.mark.once  # it runs both
+def test_g3_p2_nonsense_under_an_engine_ends_no_process_and_both_cores_serve_the_same(
+    tmp_path: Path,
+) -> None:
+    """Each in a process of its own, so that a crash would be seen."""
+    names = [core.__name__.rpartition("_")[2] for core in CORES]
+    found = []
+    for name in names:
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", "-c", SERVING, str(tmp_path), "60"],
+            cwd=Path(__file__).parents[1],
+            env=os.environ | {"GEORESTRICT_BACKEND": name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append(json.loads(done.stdout))
+    assert all(each == found[0] for each in found)
+    assert all(count > 10 for count in found[0][0].values())
 
 
 def use(database: Database, spread: random.Random, thoroughly: bool) -> None:

@@ -27,18 +27,23 @@ ALLOWED: dict[str, set[str]] = {
     "networks": set(),
     "table": {"errors"},
     "sources": {"errors", "_core", "subdivisions", "asns", "networks", "table"},
+    "update": {"version", "errors", "table"},
     "cache": {"version", "errors", "table"},
     "record": {"errors", "networks", "sources", "table"},
     "layers": {"_core", "countries", "subdivisions", "special", "networks", "sources", "record"},
     "manifest": {
-        "errors", "_core", "countries", "subdivisions", "asns", "networks", "sources", "record",
-        "layers", "table", "tomlfile",
+        "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
+        "update", "record", "layers", "table", "tomlfile", "tomllines",
     },
     "location": {"networks"},
     "database": {
         "errors", "_core", "countries", "subdivisions", "asns", "special", "networks", "sources",
-        "record", "layers", "manifest", "location", "table",
+        "record", "layers", "manifest", "location", "table", "cache", "tomlfile",
     },
+    "extent": {"_core"},
+    "comparison": {"_core", "networks", "location", "database", "extent"},
+    "gates": {"subdivisions", "manifest", "location", "database"},
+    "renewal": {"version", "errors", "tomlfile", "table", "update", "manifest", "database", "gates"},
     "paths": set(),
     "policy": {
         "errors", "_core", "countries", "groups", "subdivisions", "asns", "networks", "paths",
@@ -61,13 +66,15 @@ ALLOWED: dict[str, set[str]] = {
         "masks", "request", "routes",
     },
     "emergency": set(),
+    "watch": set(),
+    "prepare": {"errors", "_core", "cache", "record", "database", "policy", "lists"},
     "snapshot": {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
         "verdicts", "emergency",
     },
     "engine": {
         "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
-        "snapshot",
+        "watch", "prepare", "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
@@ -83,7 +90,7 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
-    "reload": {"errors", "engine"},
+    "reload": {"engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",
@@ -91,18 +98,23 @@ ALLOWED: dict[str, set[str]] = {
     },
     "trial": {
         "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
-        "location", "database", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts", "snapshot",
-        "response",
+        "location", "database", "extent", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts",
+        "snapshot", "response",
     },
     "cli": {
         "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
-        "location", "database", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
-        "response", "snapshot", "engine", "trial",
+        "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
+        "response", "snapshot", "engine", "trial", "update", "renewal",
     },
 }  # fmt: skip
 
 # what the package needs of others, and only there
-THIRD_PARTY = {"cli": {"click"}, "sources": {"maxminddb"}, "accounts": {"cachetools", "redis"}}
+THIRD_PARTY = {
+    "cli": {"click"},
+    "sources": {"maxminddb"},
+    "accounts": {"cachetools", "redis"},
+    "update": {"httpx"},
+}
 STANDARD = set(__import__("sys").stdlib_module_names)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run import install_missing
+from tests.run import Beside, beside, install_missing, steps
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,3 +61,22 @@ def test_root_asks_apt_for_a_missing_program_and_nobody_else_does(
         assert asked.read_text() == f"noninteractive install {options} its-package\n"
     else:
         assert not asked.exists()
+
+
+def test_the_soak_runs_beside_the_long_checks_and_only_there() -> None:
+    [(name, command)] = beside("--all")
+    assert beside("--slow") == beside("--all")
+    assert beside(None) == []
+    assert name.startswith("soak, 600 s")
+    assert command[1:] == ["-m", "tests.soak", "600"]
+    assert "long checks" in [step for step, *_ in steps("--slow")]
+
+
+def test_what_runs_beside_is_joined_and_its_failure_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for code in (0, 3):
+        step = Beside("it", [sys.executable, "-c", f"import sys; print('said'); sys.exit({code})"])
+        assert step.join() == code
+        step.end()
+    assert capsys.readouterr().out == "== it: passed\nsaid\n== it: FAILED\nsaid\n"

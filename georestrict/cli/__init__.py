@@ -14,9 +14,13 @@ import click
 from georestrict import BACKEND, __version__
 from georestrict.cli.check import check
 from georestrict.cli.compile import compile_image
+from georestrict.cli.diff import diff
 from georestrict.cli.doctor import doctor
+from georestrict.cli.info import info
 from georestrict.cli.lookup import lookup
 from georestrict.cli.policy import policy
+from georestrict.cli.rollback import rollback
+from georestrict.cli.update import update
 from georestrict.cli.verify import verify
 from georestrict.errors import ConfigurationError, GeoRestrictError
 
@@ -43,5 +47,7 @@ def main() -> None:
     """Where an address appears to be, and what a policy says to it."""
 
 
-for command in (lookup, check, policy, doctor, compile_image, verify):
+for command in (
+    lookup, check, policy, doctor, compile_image, info, diff, update, rollback, verify,
+):  # fmt: skip
     main.add_command(command)

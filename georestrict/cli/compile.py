@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +11,8 @@ from georestrict.errors import ConfigurationError
 from georestrict.manifest import Manifest
 from georestrict.record import Record, read_meta
 from georestrict.table import Image, publish
+
+_STEPS = 1000
 
 
 @click.command("compile")
@@ -22,7 +25,7 @@ def compile_image(manifest: Path, output: Path) -> None:
 
     The image appears under its name only when it is complete.
     """
-    data = Manifest.load(manifest).compile()
+    data = _compiled(Manifest.load(manifest))
     try:
         publish(output, data)
     except OSError as error:
@@ -35,3 +38,19 @@ def compile_image(manifest: Path, output: Path) -> None:
         click.echo(
             f"  {source.name}: {source.layer}, {source.date}: {ipv4:,} IPv4 and {ipv6:,} IPv6 rows"
         )
+
+
+def _compiled(manifest: Manifest) -> bytes:
+    """Compile a manifest; on a terminal a bar shows how far it is."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return manifest.compile()
+    with click.progressbar(
+        length=_STEPS, file=sys.stderr, show_eta=False, item_show_func=lambda what: what or ""
+    ) as bar:
+
+        def show(what: str, share: float) -> None:
+            bar.current_item = what
+            bar.update(round(share * _STEPS) - bar.pos, what)
+            bar.render_progress()  # also where nothing is behind it yet
+
+        return manifest.compile(progress=show)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import click
 
 from georestrict._core import parse_network
-from georestrict.database import Match
+from georestrict.database import Database, Match
+from georestrict.extent import SUBNET
 
 
 def addresses(arguments: Sequence[str]) -> Iterator[str]:
@@ -53,6 +54,11 @@ def told(match: Match) -> str:
     return f"{ends} ({match.source}:{match.line}{until}{note})"
 
 
+def open_named(name: str) -> Database:
+    """Open the image or MMDB of that path; ``default`` is the data of the package."""
+    return Database.open(None if name == "default" else name)
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows in columns as wide as their widest cell."""
     lines = [header, *rows]
@@ -61,6 +67,13 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         click.echo(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         )
+
+
+def subnets(addresses: int) -> str:
+    """Return how many /64 networks so many IPv6 addresses are, to the nearest; "<1" of a few."""
+    if 0 < addresses < SUBNET:
+        return "<1"
+    return f"{(addresses + SUBNET // 2) // SUBNET:,}"
 
 
 def end(invalid: int, total: int) -> None:

@@ -21,5 +21,8 @@ def verify(image: str | None) -> None:
         f"{db.metadata.path}: good; built {db.metadata.built:%Y-%m-%d}, "
         f"{ipv4:,} IPv4 and {ipv6:,} IPv6 runs, {db.metadata.classes:,} classes"
     )
-    for source in db.metadata.sources:
-        click.echo(f"  {source.name}: {source.title}, {source.date}, {source.licence}")
+    told = (  # a file may be a source of several layers
+        f"  {source.name}: {source.title}, {source.date}, {source.licence}"
+        for source in db.metadata.sources
+    )
+    click.echo("\n".join(dict.fromkeys(told)))

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from maxminddb.reader import Metadata
 
 _MARKER = b"\xab\xcd\xefMaxMind.com"
-_MARKER_WITHIN = 128 * 1024  # of the end, says the format's specification
+#: how far from the end the mark may be, says the format's specification
+MARKER_WITHIN = 128 * 1024
 # What is not read as IPv6, as length and first bits. IPv4 addresses lie at ::/96; the others are
 # aliases of them in most files, and to us no IPv6 addresses: mapped ones are IPv4, the rest is
 # looked through.
@@ -52,7 +53,7 @@ class Contents(NamedTuple):
 
 def is_mmdb(data: bytes) -> bool:
     """Return whether bytes have the mark of an MMDB file."""
-    return data.rfind(_MARKER, max(0, len(data) - _MARKER_WITHIN)) >= 0
+    return data.rfind(_MARKER, max(0, len(data) - MARKER_WITHIN)) >= 0
 
 
 def read_batches(path: Path, layer: str, confidence: str = Confidence.MEDIUM) -> list[Batch]:

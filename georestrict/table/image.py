@@ -21,14 +21,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
 import sys
 import tempfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from georestrict.errors import ChecksumError, FormatError, VersionError
+
+try:
+    import fcntl
+except ImportError:  # Windows: an open file is neither removed nor replaced there
+    fcntl = None  # type: ignore[assignment]
 
 MAGIC = b"GRDB\r\n\x1a\n"
 FORMAT_VERSION = 1
@@ -37,6 +44,7 @@ _SECTION = struct.Struct("<16sQQ")
 _LONGEST_NAME = 16
 _ALIGNMENT = 64
 _MOST_SECTIONS = 64
+_PART = ".part"  # ends the name of a file that is being written
 _BYTE_ORDERS = {"little": 1, "big": 2}
 
 
@@ -140,12 +148,34 @@ def encode(sections: Mapping[str, bytes | memoryview]) -> bytes:
 def publish(path: Path, data: bytes) -> None:
     """Put a file in place so that a reader sees the old one or the new one, never a part.
 
-    A power cut leaves one of both, too: the data is on disk before the name points to it.
+    A power cut leaves one of both, too: the data is on disk before the name points to it. A process
+    that is killed meanwhile leaves a hidden file, ``.NAME.xxxxxxxx.part``, beside; the next that
+    publishes under this name removes it.
+
+    Raises:
+        OSError: if it cannot be done; what was there stays.
     """
-    path = path.resolve()  # replace what a symbolic link points to, not the link
+    try:
+        path = path.resolve()  # replace what a symbolic link points to, not the link
+    except RuntimeError as error:  # Python 3.12 and older
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "exists and is not a regular file", str(path))
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if os.name != "posix":
+        _put(path, data)
+        return
+    folder = os.open(path.parent, os.O_RDONLY)  # first: after the rename nothing should fail
+    try:
+        _tidy(path)
+        _put(path, data)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write the data to a file beside, which is locked as long as it is ours, and rename that."""
+    handle, temporary = _beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -153,16 +183,46 @@ def publish(path: Path, data: bytes) -> None:
             if os.name == "posix":
                 os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+            if os.name == "posix":
+                temporary.replace(path)
+        if os.name != "posix":  # there a file that is open is not renamed
+            temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+
+
+def _beside(path: Path) -> tuple[int, Path]:
+    """Make the file that will be renamed, and lock it."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent)
+        if fcntl is None:
+            return handle, Path(name)
+        with suppress(OSError):  # a file system without locks: then nobody tidies there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if Path(name).exists():
+            return handle, Path(name)
+        os.close(handle)  # another process tidied it away before it was locked
+
+
+def _tidy(path: Path) -> None:
+    """Remove what killed processes left of this name: such files are not locked any more."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_PART)}")
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            if ours.fullmatch(each.name):
+                _remove_unlocked(each)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError):
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            os.fsync(folder)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
         finally:
-            os.close(folder)
+            os.close(file)
 
 
 def _aligned(offset: int) -> int:

@@ -6,23 +6,19 @@ data at once, so every class of the table has one answer of each; then the class
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple
 
 from georestrict.coverage import check_coverage
 from georestrict.database import Database
+from georestrict.extent import SPACE, SUBNET, sizes
 from georestrict.labels import AsnLabel, Label, ListLabel, NetworksLabel
 from georestrict.lists import Lists
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, ListFile, Policy, Rule
 from georestrict.trial.judge import Asked, Judge, kinds_of
 from georestrict.trial.past import Place
-
-_SPACE = {4: 1 << 32, 6: 1 << 128}  # addresses
-_SUBNET = 1 << 64  # addresses in a /64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +91,10 @@ def _measured(old: Policy, new: Policy, database: Database) -> list[_Class]:
         place=f"{old.place}, {new.place}",
     )
     painted = Lists(both, database)
-    sizes = {version: _sizes(painted, version) for version in _SPACE}
+    measured = {version: sizes(painted.table.runs(version), version) for version in SPACE}
     classes = [_Class(Location(status=Status.UNRESOLVED), (frozenset(), frozenset()), (), 0, 0)]
     for number, (base, held) in enumerate(zip(painted.bases, painted.held, strict=True)):
-        size4, size6 = sizes[4][number], sizes[6][number]
+        size4, size6 = measured[4][number], measured[6][number]
         if database.looked_through[base] or not (size4 or size6):
             continue
         location, labels = database.classes[base], painted.sets[held]
@@ -152,19 +148,6 @@ def _parts(location: Location, labels: frozenset[Label]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _sizes(painted: Lists, version: int) -> Counter[int]:
-    """Return how many addresses each class has."""
-    runs = painted.table.runs(version)
-    starts = [
-        high >> 32 if version == 4 else high << 64 | low
-        for high, low in zip(runs.high, runs.low, strict=True)
-    ]
-    sizes: Counter[int] = Counter()
-    for (first, end), value in zip(pairwise([*starts, _SPACE[version]]), runs.value, strict=True):
-        sizes[value] += end - first
-    return sizes
-
-
 # What both policies' conditions match, whether there is a country, and what they keep of accounts.
 _Alike = tuple[int, int, Status, Place | None, Place | None]
 
@@ -211,8 +194,8 @@ def _changes(
             _nowhere(str(asked), place, before, after),
             part=part,
             ipv4=sum(each.ipv4 for each in same),
-            ipv6=sum(each.ipv6 for each in same) // _SUBNET,
-            ipv6_addresses=sum(each.ipv6 for each in same) % _SUBNET,
+            ipv6=sum(each.ipv6 for each in same) // SUBNET,
+            ipv6_addresses=sum(each.ipv6 for each in same) % SUBNET,
         )
         for place, kinds in by_place.items()
         for (before, after), changed in kinds.items()

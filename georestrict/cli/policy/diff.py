@@ -10,7 +10,7 @@ from datetime import datetime
 import click
 
 from georestrict.cli import options
-from georestrict.cli.inputs import print_table
+from georestrict.cli.inputs import print_table, subnets
 from georestrict.database import Database
 from georestrict.policy import Policy
 from georestrict.trial.difference import Change, differences
@@ -87,12 +87,5 @@ def _rows(changes: list[Change]) -> list[tuple[str, ...]]:
 def _row(changes: list[Change], where: str) -> tuple[str, ...]:
     change = changes[0]
     ipv4 = sum(each.ipv4 for each in changes)
-    return change.asked, where, change.before, change.after, f"{ipv4:,}", _subnets(changes)
-
-
-def _subnets(changes: list[Change]) -> str:
-    """Return how many /64 networks that is, to the nearest; smaller ones count by their size."""
-    addresses = sum(change.ipv6 << 64 | change.ipv6_addresses for change in changes)
-    if 0 < addresses < 1 << 64:
-        return "<1"
-    return f"{addresses + (1 << 63) >> 64:,}"
+    ipv6 = sum(each.ipv6 << 64 | each.ipv6_addresses for each in changes)
+    return change.asked, where, change.before, change.after, f"{ipv4:,}", subnets(ipv6)

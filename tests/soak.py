@@ -45,7 +45,7 @@ SMALL_SECONDS, FULL_SECONDS = 0.1, 10.0
 LOOK_SECONDS = 0.02
 #: A set of files that is left in peace must be in force everywhere after this long, on a machine
 #: that has much else to do.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 #: What may be between the medians of the first and the last third of the time. Memory is what is a
 #: worker's own. In a third there are moments with two snapshots, and so two copies of the full data.
 MOST_GROWTH_MIB, MOST_MORE_HANDLES = 10.0, 1
@@ -476,12 +476,10 @@ def plant_mix(worker: Worker) -> None:
 
 
 def plant_leak(worker: Worker) -> None:
-    """Keep what was in force."""
-    kept: list[tuple[Snapshot, bytearray]] = []
-    while not worker.stop.wait(LOOK_SECONDS):
-        snapshot = worker.traffic[0].engine.snapshot
-        if not kept or kept[-1][0] is not snapshot:
-            kept.append((snapshot, bytearray(b"x" * 300_000)))
+    """Keep what was in force, with as much memory as a small painting has, at every change."""
+    kept: list[tuple[Snapshot, bytes]] = []
+    while not worker.stop.wait(SMALL_SECONDS):
+        kept.append((worker.traffic[0].engine.snapshot, os.urandom(300_000)))
 
 
 def plant_handles(worker: Worker) -> None:
@@ -538,19 +536,32 @@ class Watching:
         with self.more:
             self.more.notify_all()
 
+    @property
+    def failed(self) -> int:
+        """How many reloads have failed there."""
+        return int(self.told[-1]["failed"]) if self.told else 0
+
     def has(self, number: int, generation: int, patience: float) -> bool:
         """Wait until a generation is in force."""
+        return self._reaches(lambda last: last["generations"][number] == generation, patience)
+
+    def has_failed(self, before: int, patience: float) -> bool:
+        """Wait until one more reload has failed."""
+        return self._reaches(lambda last: last["failed"] > before, patience)
+
+    def _reaches(self, holds: Callable[[dict[str, Any]], bool], patience: float) -> bool:
+        """Wait until something holds; not for one that has ended, or has found what is wrong."""
 
         def reached() -> bool:
-            if not self.told:
-                return self.process.poll() is not None
-            last = self.told[-1]
-            failed = bool(last["wrong"]) or self.process.poll() is not None
-            return failed or last["generations"][number] == generation
+            return bool(self.told) and holds(self.told[-1])
+
+        def over() -> bool:
+            wrong = bool(self.told and self.told[-1]["wrong"])
+            return reached() or wrong or self.process.poll() is not None
 
         with self.more:
-            self.more.wait_for(reached, patience)
-            return bool(self.told and self.told[-1]["generations"][number] == generation)
+            self.more.wait_for(over, patience)
+            return reached()
 
     def end(self) -> int:
         """Have it end, and return its exit code."""
@@ -585,12 +596,26 @@ def soak(seconds: float, plant: str | None, arguments: Sequence[str]) -> tuple[l
                 full.generation += 1
                 full.put(full_files(images, full.generation))
                 counts["full"] += 1
+            if tick - rested >= 2.0 and counts["rested"] % 4 == 1:  # what is wrong must be refused
+                before = [worker.failed for worker in workers]
+                files = small_files(variants, small.generation + 1)
+                small.put(wrong_files(files, small.spread))
+                found += [
+                    f"worker {at}: what is wrong was not refused after {PATIENCE_SECONDS:.0f} s"
+                    for at, worker in enumerate(workers)
+                    if not worker.has_failed(before[at], PATIENCE_SECONDS)
+                ]
+                rested = time.monotonic()
+                counts["rested"] += 1
+                counts["wrong"] += 1
+                continue
             if tick - rested >= 2.0:  # everything that was right must come into force at last
                 small.generation += 1
                 large = small.spread.random()
                 small.put(small_files(variants, small.generation, large=large))
                 found += late(workers, 0, small.generation % RING)
                 rested = time.monotonic()
+                counts["rested"] += 1
                 counts["small"] += 1
                 continue
             kind = small.spread.random()
@@ -636,7 +661,7 @@ def judged(told: list[list[dict[str, Any]]], start: float, end: float) -> list[s
             continue
         last = states[-1]
         found += [f"worker {at}: {text}" for text in last["wrong"]]
-        if last["failed"] == 0 or last["allowed"] == 0 or min(last["reloads"]) < 2:
+        if not (last["failed"] and last["allowed"] and all(last["reloads"])):
             found.append(f"worker {at}: hardly anything happened: {last}")
         warm = start + (end - start) * WARM_UP
         kept = [state for state in states if state["at"] >= warm]

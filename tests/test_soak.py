@@ -33,12 +33,13 @@ def test_g6_twenty_seconds_of_reloads_under_load_give_no_error_no_mixture_and_no
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plant", soak.PLANTS)
-def test_the_soak_finds_what_is_planted(plant: str) -> None:
+@pytest.mark.parametrize(
+    ("plant", "says"), [("mix", "between the generations"), ("leak", "memory grew")]
+)
+def test_the_soak_finds_what_is_planted(plant: str, says: str) -> None:
     done = ran("12", "--plant", plant)
     assert f"planted {plant}: found" in done.stdout, done.stdout + done.stderr
-    what = {"leak": "memory grew", "handles": "handles grew", "error": "has no attribute"}
-    assert what.get(plant, "between the generations") in done.stdout
+    assert says in done.stdout
 
 
 # What is between the hands of one request when the snapshot is replaced (G7, G8).

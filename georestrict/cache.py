@@ -247,10 +247,14 @@ def _tidy(folder: Path) -> None:
             path.unlink()
 
 
-@lru_cache(maxsize=64)
 def _tell_once(reason: str) -> None:
-    logger.warning(
-        "the cache cannot be used: %s; lists are compiled and kept in each process's memory. "
-        "Set GEORESTRICT_CACHE_DIR to a folder of your own, or to nothing if this is meant",
-        reason,
+    warn_once(
+        f"the cache cannot be used: {reason}; lists are compiled and kept in each process's "
+        "memory. Set GEORESTRICT_CACHE_DIR to a folder of your own, or to nothing if this is meant"
     )
+
+
+@lru_cache(maxsize=64)
+def warn_once(message: str) -> None:
+    """Log a warning, unless it was logged before."""
+    logger.warning("%s", message)

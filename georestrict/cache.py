@@ -292,13 +292,17 @@ def _tidy(folder: Path) -> None:
             path.unlink()
 
 
-@lru_cache(maxsize=64)
 def _tell_once(reason: str) -> None:
     if not reason:  # no cache is wanted
         return
-    logger.warning(
-        "the cache cannot be used: %s; each process compiles its data and lists for itself, and "
-        "keeps them in its memory. Set GEORESTRICT_CACHE_DIR to a folder of your own, or to "
-        "nothing if this is meant",
-        reason,
+    warn_once(
+        f"the cache cannot be used: {reason}; each process compiles its data and lists for itself, "
+        "and keeps them in its memory. Set GEORESTRICT_CACHE_DIR to a folder of your own, or to "
+        "nothing if this is meant"
     )
+
+
+@lru_cache(maxsize=64)
+def warn_once(message: str) -> None:
+    """Log a warning, unless it was logged before."""
+    logger.warning("%s", message)

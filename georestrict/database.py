@@ -150,6 +150,18 @@ class Database:
         """
         return frozenset(map(self._as_number, self._record.values("asn")))
 
+    @cached_property
+    def claimants(self) -> Mapping[Category, frozenset[str]]:
+        """The categories that the data tells of networks, with the names of their sources.
+
+        Raises:
+            FormatError: if the record of them is damaged.
+        """
+        try:
+            return self._record.claimants()
+        except ValueError as error:
+            raise FormatError(f"{self._image.name}: damaged record: {error}") from error
+
     def asn_networks(self, numbers: Iterable[int]) -> dict[int, NetworkList]:
         """Return the ranges of some AS numbers, in one pass; one that is not known has none.
 

@@ -12,6 +12,7 @@ from georestrict.labels import Label, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, Policy, Words
 from georestrict.policy.accounts import KEYS, PROVING, AccountWord, SeenIn
+from georestrict.policy.checks import length
 from georestrict.policy.places import line_of
 from georestrict.policy.problems import Problem
 from georestrict.policy.words import whole_families
@@ -20,7 +21,6 @@ from georestrict.tomllines import KeyPath
 from georestrict.trial.cases import place_of, request_of, tried
 from georestrict.trial.hidden import hidden, reach, some
 from georestrict.trial.judge import Asked, Judge, asked_by
-from georestrict.trial.past import length
 
 #: How long sightings are kept, unless the app says otherwise (``Accounts``).
 USUALLY_KEPT = timedelta(days=30)

@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 from georestrict._core import Current, Tally
 from georestrict.accounts import Accounts
+from georestrict.age import AgeLog
 from georestrict.database import Database, Match
 from georestrict.decision import Decision
 from georestrict.emergency import VARIABLE, Emergency
@@ -73,6 +74,7 @@ class Engine:
         self._followers: WeakSet[Engine] = WeakSet()
         self._reloading = threading.Lock()
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
+        self._age_log = AgeLog()
         self._switches: dict[Path | None, Emergency] = {}
         self.snapshot = self._build()
         self.current = Current(self.snapshot.passes)  # what the ASGI gate reads
@@ -259,6 +261,7 @@ class Engine:
             clock=self._clock,
             emergency=self._switches.setdefault(path, Emergency(path)),
             accounts=self._accounts_for(policy),
+            age_log=self._age_log,
         )
 
     def _accounts_for(self, policy: Policy) -> Accounts | None:
@@ -306,9 +309,4 @@ def _tell_start(snapshot: Snapshot) -> None:
             policy.place,
             policy.emergency_file,
             VARIABLE,
-        )
-    if policy.stale_after is not None:
-        logger.warning(
-            "%s: stale_after is not enforced by this release: watch the age of the data yourself",
-            policy.place,
         )

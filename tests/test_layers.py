@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "decision": {"location", "policy"},
     "coverage": {"errors", "subdivisions", "database", "policy"},
     "labels": set(),
+    "age": {"errors", "tomlfile", "networks", "location", "database", "policy", "labels"},
     "lists": {
         "errors", "tomlfile", "_core", "sources", "table", "cache", "database", "policy",
         "coverage", "labels",
@@ -63,10 +64,10 @@ ALLOWED: dict[str, set[str]] = {
     "emergency": set(),
     "snapshot": {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
-        "verdicts", "emergency",
+        "verdicts", "emergency", "age",
     },
     "engine": {
-        "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
+        "age", "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
         "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from datetime import date as Day
+from datetime import date as day
 from types import MappingProxyType
 
 from georestrict.database import Database
@@ -198,7 +198,7 @@ class Ages:
         )
 
 
-def _oldest(dates: Iterator[Day]) -> float | None:
+def _oldest(dates: Iterator[day]) -> float | None:
     """Return when the oldest of some days began, in UTC."""
     oldest = min(dates, default=None)
     if oldest is None:
@@ -239,12 +239,8 @@ class AgeLog:
 
     def follow(self, ages: Ages) -> None:
         """Take up what there is to say something about."""
-        names = [aging.name for aging in ages.all]
-        for name in names:
-            self._said.setdefault(name, (_FRESH, math.inf))
-        for name in [*self._said]:
-            if name not in names:
-                self._said.pop(name, None)
+        for aging in ages.all:
+            self._said.setdefault(aging.name, (_FRESH, math.inf))
 
     def say(self, policy: Policy, ages: Ages, now: float) -> float:
         """Say what has changed; return when there may be something to say without a change."""

@@ -54,13 +54,18 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         there it is one.
         """
         self._tasks: set[asyncio.Task[None]] = set()
-        app = self._asked if self.policies else self.app
-        way_in = None if self.guard_caches else self.way_in
-        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
+        self.open()
         self.__dict__["__call__"] = self.guarded
+
+    def open(self) -> None:
+        """Tell the gate what it needs."""
+        app = self._asked if self.policies else self.app
+        way_in = None if self.guard_caches or self.unwatched else self.way_in
+        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
 
     async def guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide about one connection, whatever it is."""
+        self.begin()
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             if kind == "lifespan":
@@ -209,6 +214,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             str(scope.get("method", "WEBSOCKET")),
             judgement.request.path,
             None if response is None else response.request_id,
+            judgement.data,
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
@@ -28,7 +29,7 @@ from georestrict._core import (
     relabel,
 )
 from georestrict.errors import DatabaseError, FormatError
-from georestrict.layers import LAYERS, Claims, Layer, paint
+from georestrict.layers import LAYERS, Claims, Layer, Layers, paint
 from georestrict.location import Location, Locations, Status
 from georestrict.manifest import compile_mmdb
 from georestrict.networks import Category, Confidence, parse_claims
@@ -36,7 +37,9 @@ from georestrict.record import DAMAGES, DEFAULT_IMAGE, Record, read_meta
 from georestrict.sources import mmdb
 from georestrict.sources.networks import NetworkList
 from georestrict.special import LOOKED_THROUGH, is_private
-from georestrict.table import MAGIC, Image
+from georestrict.table import MAGIC, Image, encode
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Match(NamedTuple):
@@ -124,6 +127,43 @@ class Database:
         if path is not None and not data.startswith(MAGIC) and mmdb.is_mmdb(data):
             data = compile_mmdb(data, str(chosen))
         return cls(Image(memoryview(data), str(chosen)))
+
+    @classmethod
+    def missing(cls, path: str | Path | None = None) -> Database:
+        """Return what stands in for a database that cannot be used.
+
+        A public address has the status ``no_data`` in it; a private one is private all the same.
+        """
+        layers = Layers.of({})
+        painting = paint(layers.country, layers.network)
+        cells, root4, root6 = grow(painting.ipv4, painting.ipv6)
+        told = {str(Status.UNKNOWN): str(Status.NO_DATA)}
+        meta = {
+            "built": _NEVER.isoformat(),
+            "roots": [root4, root6],
+            "runs": [len(painting.ipv4.value), len(painting.ipv6.value)],
+            "classes": [(told.get(status, status), *rest) for status, *rest in painting.classes],
+            "sources": [
+                {
+                    "name": "none",
+                    "title": "no data",
+                    "layer": "country",
+                    "date": _NEVER.date().isoformat(),
+                    "licence": "-",
+                    "attribution": "-",
+                    "rows": [0, 0],
+                    "ages": False,
+                }
+            ],
+        }
+        sections = {"meta": json.dumps(meta).encode(), "cells": cells.tobytes()}
+        data = encode(sections | layers.origins())
+        return cls(Image(memoryview(data), str(DEFAULT_IMAGE if path is None else path)))
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether this only stands in for a database that cannot be used."""
+        return any(location.status is Status.NO_DATA for location in self._locations)
 
     @property
     def classes(self) -> tuple[Location, ...]:
@@ -294,6 +334,8 @@ class Database:
             raise FormatError(f"{self._image.name}: the cells are not those that the ranges give")
 
     def __repr__(self) -> str:
+        if self.is_missing:
+            return f"Database({self.metadata.path!r}, no data)"
         newest = max(source.date for source in self.metadata.sources)
         return f"Database({self.metadata.path!r}, data of {newest})"
 

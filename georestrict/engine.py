@@ -11,7 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -22,13 +24,25 @@ from georestrict.age import AgeLog
 from georestrict.database import Database, Match
 from georestrict.decision import Decision
 from georestrict.emergency import VARIABLE, Emergency
-from georestrict.errors import ConfigurationError
+from georestrict.errors import ConfigurationError, DatabaseError, GeoRestrictError
 from georestrict.location import Location
 from georestrict.policy import Action, Policy
 from georestrict.request import Identity, Request
 from georestrict.snapshot import Address, Snapshot
+from georestrict.watch import Look, Watcher, look
 
 logger = logging.getLogger("georestrict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloads:
+    """What became of an engine's reloads in this process."""
+
+    since: datetime  #: when what is in force came into force
+    done: int = 0
+    failed: int = 0
+    last_error: str | None = None  #: why the last one failed; None if it did not
+    last_failure: datetime | None = None
 
 
 class Engine:
@@ -39,6 +53,8 @@ class Engine:
         database: a ``Database``, the path of an image, or None for the default data.
         clock: seconds since the epoch, for policies with dates and for tests.
         accounts: where accounts have been, for rules that ask; kept in this process if left out.
+        require_data: whether a database that is missing or unusable is an error at start. With
+            False, every public address is ``no_data`` until a reload finds the database.
 
     >>> from georestrict import Engine
     >>> engine = Engine({"default": "allow", "rules": [
@@ -49,7 +65,7 @@ class Engine:
     Raises:
         ConfigurationError: if the policy, or a list that it names, is wrong, or asks for more than
             is kept of accounts.
-        DatabaseError: if the database cannot be used.
+        DatabaseError: if the database cannot be used, and ``require_data`` is not False.
     """
 
     def __init__(
@@ -59,7 +75,10 @@ class Engine:
         database: Database | str | Path | None = None,
         clock: Callable[[], float] = time.time,
         accounts: Accounts | None = None,
+        require_data: bool = True,
     ) -> None:
+        if not isinstance(require_data, bool):
+            raise ConfigurationError(f"require_data is {require_data!r}, must be True or False")
         if accounts is not None and not isinstance(accounts, Accounts):
             kind = type(accounts).__qualname__  # a URL or a client would show its password
             raise ConfigurationError(
@@ -73,12 +92,23 @@ class Engine:
         self._leader: Engine | None = None
         self._followers: WeakSet[Engine] = WeakSet()
         self._reloading = threading.Lock()
+        self._looked: Look = ()  # how the files looked before what is in force was read
+        self._missed: tuple[Path, ...] = ()  # what a policy names that did not come into force
+        self._told = ""  # the last failure in the log
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
         self._age_log = AgeLog()
+        self._require_data = require_data
+        self._lacking = ""  # why there is no data, as the log was told
+        self._starting = True
         self._switches: dict[Path | None, Emergency] = {}
-        self.snapshot = self._build()
-        self.current = Current(self.snapshot.passes)  # what the ASGI gate reads
+        self.snapshot, self._looked = self._build()
+        self._missed = ()
+        self.current = Current(self.snapshot.passes)  # what the gates read
+        self._reloads = Reloads(since=datetime.now(UTC))
+        _ENGINES.add(self)
+        self._starting = False
         _tell_start(self.snapshot)
+        self.snapshot.stale_at(self.now())
 
     @classmethod
     def from_options(
@@ -88,6 +118,7 @@ class Engine:
         engine: Engine | None = None,
         database: Database | str | Path | None = None,
         accounts: Accounts | None = None,
+        require_data: bool = True,
         block: Sequence[str] = (),
         warn: Sequence[str] = (),
         allow: Sequence[str] = (),
@@ -109,12 +140,16 @@ class Engine:
                 raise ConfigurationError(
                     "options: engine= comes alone; it has its policy, database and accounts already"
                 )
+            if require_data is not True:
+                raise ConfigurationError(
+                    "options: engine= comes alone; give require_data= to the Engine"
+                )
             return engine
         if policy is not None and short:
             raise ConfigurationError(f"options: give policy= or {', '.join(short)}=, not both")
         if policy is None:
             policy = Policy.short(block=block, warn=warn, allow=allow)
-        return cls(policy, database=database, accounts=accounts)
+        return cls(policy, database=database, accounts=accounts, require_data=require_data)
 
     @property
     def policy(self) -> Policy:
@@ -132,11 +167,11 @@ class Engine:
 
         Engines over the same data share it (``with_policy``), and a reload leaves it as it is.
         """
-        return (self._leader or self)._accounts
+        return self._root._accounts
 
     def remember(self) -> Accounts:
         """Return ``accounts``; made in this process from now on, if there were none."""
-        leader = self._leader or self
+        leader = self._root
         with leader._opening:
             if leader._accounts is None:
                 leader._accounts = Accounts(clock=self._clock)
@@ -211,13 +246,16 @@ class Engine:
         Raises:
             ConfigurationError: if the policy, or a list that it names, is wrong.
         """
-        leader = self._leader or self
+        leader = self._root
         with leader._reloading:
             engine = Engine(
                 policy, database=leader.database, clock=self._clock, accounts=leader.accounts
             )
             leader._accounts = engine.accounts
             engine._leader = leader
+            leader._looked += tuple(
+                state for state in engine._looked if state not in leader._looked
+            )
             leader._followers.add(engine)
         return engine
 
@@ -227,26 +265,179 @@ class Engine:
         With them the policies of all engines over the same data (``with_policy``), whichever of
         these is told to. Requests under way finish on what they began with. If anything is wrong,
         the error is raised and what was in force stays so.
-        """
-        if self._leader is not None:
-            self._leader.reload()
-            return
-        with self._reloading:  # so that an older state never replaces a newer one
-            snapshot = self._build()
-            followers = [(one, one._build(snapshot.database)) for one in self._followers]
-            for engine, built in ((self, snapshot), *followers):
-                engine.snapshot = built
-                engine.current.passes = built.passes
 
-    def _build(self, database: Database | None = None) -> Snapshot:
+        It takes as long as reading and painting everything does. So in a coroutine, wait for it
+        in a thread: ``await asyncio.to_thread(engine.reload)``.
+        """
+        self._root._reload()
+
+    def try_reload(self) -> bool:
+        """Reload; on an error keep what is in force, log the error, and return False."""
+        return self._root._tried() is True
+
+    @property
+    def reloads(self) -> Reloads:
+        """What became of the reloads; engines over the same data have them in common."""
+        return self._root._reloads
+
+    def watched_files(self) -> tuple[Path, ...]:
+        """Return the files and folders that ``watch`` looks at.
+
+        They are the policy's, its lists' and the database's, as far as these were given as paths,
+        and those of the other engines over the same data.
+        """
+        root = self._root
+        every = [root, *root._followers]
+        files = [path for engine in every for path in engine._files(engine.policy)]
+        return tuple(dict.fromkeys([*files, *root._missed]))
+
+    def watch(self, every: float = 1.0, *, start: bool = True) -> None:
+        """Reload whenever a watched file has changed, from a thread that looks at them.
+
+        ``every`` is in seconds. Two looks in a row must see the same, so that a file which is still
+        being written to is left alone, and what changes meanwhile comes into force as one. A reload
+        that fails keeps what is in force, is logged, and is tried again at the next change and
+        after 1, 2, 4 … 60 seconds. Entries of lists that end make a reload, too. All engines of a
+        process are watched by one thread, and those that a process forks have one of their own.
+        Without ``start`` only these begin: it is for a process that serves nothing but forks.
+
+        Raises:
+            ConfigurationError: if ``every`` is not above 0.
+        """
+        if isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every < inf:
+            raise ConfigurationError(f"watch is {every!r}, must be seconds, more than 0")
+        if self.watching is None and not self.watched_files():
+            logger.warning(
+                "%s: there is nothing to watch; give the policy or the database as a path",
+                self.policy.place,
+            )
+        _WATCHER.add(self._root, every, start=start)
+
+    def unwatch(self) -> None:
+        """Look at the files no longer."""
+        _WATCHER.remove(self._root)
+
+    @property
+    def watching(self) -> float | None:
+        """How often the files are looked at, in seconds; None if they are not."""
+        return _WATCHER.every(self._root)
+
+    @property
+    def looked(self) -> Look:
+        """How the watched files looked just before what is in force was read from them."""
+        return self._looked
+
+    def is_due(self) -> bool:
+        """Return whether a reload is due although no file has changed.
+
+        So it is after one that failed, when an entry of a list has ended, and when data has grown
+        too old.
+        """
+        every = [self, *self._followers]
+        if self._reloads.last_error is not None or self.database.is_missing:
+            return True
+        return any(engine.snapshot.is_outdated() for engine in every)
+
+    def take_up(self) -> bool:
+        """Reload for the watcher; what fails again in the same way is not logged again.
+
+        What has changed while it was read is not put in force: the watcher comes again.
+        """
+        done = self._tried(again=False, at_rest=True)
+        return done is not False and not self.database.is_missing
+
+    @property
+    def _root(self) -> Engine:
+        """The engine whose data this one decides by."""
+        return self._leader or self
+
+    def _tried(self, *, again: bool = True, at_rest: bool = False) -> bool | None:
+        """Reload; log a failure, once or each time; None if nothing was put in force."""
+        try:
+            done = self._reload(at_rest=at_rest)
+        except Exception as error:
+            told = str(error)
+            if again or told != self._told:
+                defect = None if isinstance(error, GeoRestrictError | OSError) else error
+                logger.error(
+                    "reload failed, the policy and data in force stay: %s", told, exc_info=defect
+                )
+            self._told = told
+            return False
+        if done:
+            self._told = ""
+            logger.info("reloaded, snapshot %s: %r", self.snapshot.id, self)
+        return done or None
+
+    def _reload(self, *, at_rest: bool = False) -> bool:
+        """Reload, and note what became of it.
+
+        With ``at_rest`` nothing is put in force if files have changed while they were read.
+        """
+        with self._reloading:  # so that an older state never replaces a newer one
+            try:
+                built = self._rebuilt()
+            except Exception as error:
+                self._reloads = replace(
+                    self._reloads,
+                    failed=self._reloads.failed + 1,
+                    last_error=str(error) or repr(error),
+                    last_failure=datetime.now(UTC),
+                )
+                raise
+            looked = tuple(dict.fromkeys(state for *_, seen in built for state in seen))
+            if at_rest and look(Path(str(path)) for path, *_ in looked) != looked:
+                return False
+            replaced = [engine.snapshot for engine, *_ in built]  # not freed within the lock
+            with _SWAPPING:
+                for engine, snapshot, _ in built:
+                    engine.snapshot = snapshot
+                    engine.current.passes = snapshot.passes
+                self._looked, self._missed = looked, ()
+                self._reloads = Reloads(
+                    since=datetime.now(UTC),
+                    done=self._reloads.done + 1,
+                    failed=self._reloads.failed,
+                    last_failure=self._reloads.last_failure,
+                )
+            del replaced
+            for engine, snapshot, _ in built:
+                snapshot.stale_at(engine.now())  # says what has changed
+        return True
+
+    def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:
+        """Return new snapshots of this engine and those that follow it, and what was looked at."""
+        self._missed = ()
+        snapshot, looked = self._build()
+        built = [(self, snapshot, looked)]
+        for follower in self._followers:
+            built.append((follower, *follower._build(snapshot.database)))
+        return built
+
+    def _files(self, policy: Policy) -> list[Path]:
+        """Return the files and folders that a build reads."""
+        given, database = self._given
+        files = [Path(given)] if isinstance(given, str | Path) else []
+        files += [source.path for source in policy.lists.values()]
+        return [*files, Path(database)] if isinstance(database, str | Path) else files
+
+    def _build(self, database: Database | None = None) -> tuple[Snapshot, Look]:
+        """Return a snapshot of what the files say now, and how they looked before they were read.
+
+        Should it fail, what the policy names is looked at from now on, too: it may be mended there.
+        """
         policy, given = self._given
+        looked = look([Path(policy)]) if isinstance(policy, str | Path) else ()
         if isinstance(policy, str | Path):
             policy = Policy.load(policy)
         elif not isinstance(policy, Policy):
             policy = Policy.from_mapping(policy)
+        files = self._files(policy)
+        self._root._missed += tuple(files)
+        looked += look(files[len(looked) :])
         if database is not None:
             given = database
-        database = Database.open(given) if given is None or isinstance(given, str | Path) else given
+        database = self._opened(given) if given is None or isinstance(given, str | Path) else given
         if not isinstance(database, Database):
             raise ConfigurationError(
                 f"database is {database!r}, must be a Database, the path of an image, or None"
@@ -254,7 +445,7 @@ class Engine:
         path = policy.emergency_file
         if path is None and os.environ.get(VARIABLE):
             path = Path(os.environ[VARIABLE])
-        return Snapshot(
+        snapshot = Snapshot(
             policy,
             database,
             tallies=self._tallies,
@@ -263,6 +454,29 @@ class Engine:
             accounts=self._accounts_for(policy),
             age_log=self._age_log,
         )
+        return snapshot, looked
+
+    def _opened(self, path: str | Path | None) -> Database:
+        """Open the database; or, if it may be missing and none is in force, what stands in for it.
+
+        Raises:
+            DatabaseError: if it cannot be used.
+        """
+        try:
+            database = Database.open(path)
+        except DatabaseError as error:
+            if self._require_data or not (self._starting or self.database.is_missing):
+                raise
+            if str(error) != self._lacking:
+                logger.error(
+                    "there is no data, so no public address has a country until a reload finds "
+                    "it: %s",
+                    error,
+                )
+            self._lacking = str(error)
+            return Database.missing(path)
+        self._lacking = ""
+        return database
 
     def _accounts_for(self, policy: Policy) -> Accounts | None:
         """Return the accounts, if a policy asks for them.
@@ -310,3 +524,33 @@ def _tell_start(snapshot: Snapshot) -> None:
             policy.emergency_file,
             VARIABLE,
         )
+
+
+_WATCHER = Watcher()
+_ENGINES: WeakSet[Engine] = WeakSet()
+_SWAPPING = threading.Lock()  # while snapshots are replaced, which takes microseconds
+
+
+def _before_fork() -> None:
+    """Wait until no snapshots are half replaced: the child would find them like that."""
+    _SWAPPING.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _SWAPPING.release()
+
+
+def _after_fork_in_child() -> None:
+    """Free what threads held that this process does not have; a reload of theirs never ends."""
+    _SWAPPING.release()
+    for engine in _ENGINES:
+        engine._reloading, engine._opening = threading.Lock(), threading.Lock()
+    _WATCHER.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

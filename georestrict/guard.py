@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -57,12 +58,13 @@ class Received(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """A decision, what it was made about, and the policy that made it."""
+    """A decision, what it was made about, and the policy that made it over data of a date."""
 
     decision: Decision
     client: ClientAddress
     request: Request
     policy: Policy
+    data: date | None  #: of the countries
 
 
 class Guard:
@@ -104,10 +106,15 @@ class Guard:
         policies: further policies by name, each a ``Policy``, a path or a mapping, for endpoints
             that ask one with ``georestrict.restrict``. They share the engine's data and are
             reloaded with it, as one. An ``Engine`` has data of its own, and its own reload.
+        watch: reload when a file of the policy, its lists or the database has changed: True looks
+            every second, a number as often as it says (``Engine.watch``). It begins with the first
+            request, in every process that serves.
+        require_data: whether a database that is missing or unusable is an error at start. With
+            False every public address is ``no_data`` until a reload finds the database.
 
     Raises:
         ConfigurationError: if the options contradict each other, or the policy is wrong.
-        DatabaseError: if the database cannot be used.
+        DatabaseError: if the database cannot be used, and ``require_data`` is not False.
     """
 
     #: Whether hooks may be coroutine functions.
@@ -135,6 +142,8 @@ class Guard:
         pass_preflights: bool = False,
         guard_caches: bool = False,
         policies: Mapping[str, Policy | str | Path | Mapping[str, Any] | Engine] | None = None,
+        watch: bool | float = False,
+        require_data: bool = True,
     ) -> None:
         hooks = {
             "identify": identify,
@@ -158,6 +167,7 @@ class Guard:
             engine=engine,
             database=database,
             accounts=accounts,
+            require_data=require_data,
             block=block,
             warn=warn,
             allow=allow,
@@ -175,10 +185,37 @@ class Guard:
         self.responses = self._checked_responses(responses)
         self._check_awaited()
         self.observer = Observer(self.client)
+        self._every = 1.0 if watch is True else watch
+        self.unwatched = watch is not False
+        if self.unwatched:
+            self._watch(start=False)
         self.ready()
 
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
+        self.open()
+
+    def open(self) -> None:
+        """Let the gate pass what needs no looking at."""
+
+    def begin(self) -> None:
+        """Watch the files from the first request on.
+
+        Not earlier: a process that only forks those that serve needs no thread for it. Until then
+        the gate is shut, so the first request comes here.
+        """
+        if self.unwatched:
+            self.unwatched = False
+            self.open()
+            try:
+                self._watch(start=True)
+            except RuntimeError:
+                logger.exception("no thread can be started, so no files are watched")
+
+    def _watch(self, *, start: bool) -> None:
+        for engine in (self.engine, *self.policies.values()):
+            if not start or engine.watching is not None:
+                engine.watch(self._every, start=start)
 
     def judge(
         self,
@@ -224,7 +261,7 @@ class Guard:
         tally.add()
         if client.address is None:
             self.observer.unresolved(client)
-        return Judgement(decision, client, request, snapshot.policy)
+        return Judgement(decision, client, request, snapshot.policy, snapshot.data_date)
 
     def own_response(self, judgement: Judgement) -> Callable[[Decision, Any], Any] | None:
         """Return the app's callable that makes the response, if the policy's form is its own."""

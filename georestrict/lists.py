@@ -108,6 +108,7 @@ class Lists:
     bases: Sequence[int]  #: for each class of the table its class of the database …
     held: Sequence[int]  #: … and which of ``sets`` holds there
     sets: LabelSets
+    until: float = inf  #: when the first of their entries ends, in seconds since the epoch
 
     def __init__(
         self, policy: Policy, database: Database, clock: Callable[[], float] = time.time
@@ -139,6 +140,8 @@ class Lists:
             cache.shared(self._key(digests), self._read, self._build)
         else:
             self._kept = {name: self._load(name, keep=True) for name in policy.lists}
+            self._digests = [loaded.digest for loaded in self._kept.values()]
+            self.until = _until(self._kept.values())
             painting = self._paint(self._kept.values())
             self.table = Table(*painting[:3], len(painting.classes))
             self._name(painting.classes, painting.held, self._sets(painting.sets))
@@ -173,6 +176,11 @@ class Lists:
                     continue
             for file in loaded.files:
                 yield from _matching(name, file, addresses)
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of what the lists hold."""
+        return hashlib.sha256(b"".join(self._digests)).digest()
 
     def _place(self, name: str) -> str:
         return f"{self._policy.place}: lists.{name}.path"
@@ -258,7 +266,7 @@ class Lists:
             "roots": [painting.root4, painting.root6],
             "lists": [[each.entries, each.digest.hex()] for each in loaded],
             "since": max((each.since for each in files if each.ended), default=None),
-            "until": min((each.until for each in files if each.until < inf), default=None),
+            "until": None if (until := _until(loaded)) == inf else until,
         }
         sections: dict[str, bytes | memoryview] = {
             "meta": json.dumps(meta).encode(),
@@ -299,6 +307,7 @@ class Lists:
         for name, count in zip(self._policy.lists, counts, strict=True):
             self._check_not_empty(name, count)
         self.table, self._digests = table, digests
+        self.until = inf if until is None else until
         self._name(classes, held, sets)
 
     def _sets(self, sets: Iterable[int]) -> LabelSets:
@@ -327,6 +336,11 @@ def load(path: Path, place: str = "", at: float | None = None, *, keep: bool = F
             raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
         files.append(LoadedFile(each, networks, data if keep else b""))
     return LoadedList(files, _joined(digests))
+
+
+def _until(lists: Iterable[LoadedList]) -> float:
+    """Return when the first of the entries ends."""
+    return min((file.networks.until for each in lists for file in each.files), default=inf)
 
 
 def _joined(digests: list[bytes]) -> bytes:

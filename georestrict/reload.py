@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from types import FrameType
 
 from georestrict.engine import Engine
-from georestrict.errors import GeoRestrictError
-
-logger = logging.getLogger("georestrict")
 
 
 def try_reload(engine: Engine) -> bool:
     """Reload an engine; on an error keep what is in force, log the error, and return False."""
-    try:
-        engine.reload()
-    except GeoRestrictError as error:
-        logger.error("reload failed, the policy and data in force stay: %s", error)
-        return False
-    except Exception:
-        logger.exception("reload failed by a defect, the policy and data in force stay")
-        return False
-    logger.info("reloaded: %r", engine)
-    return True
+    return engine.try_reload()
 
 
 def reload_on_signal(

@@ -19,12 +19,14 @@ meets it: no request waits for new tables. The next reload makes them.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import TypeVar, cast
 
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
@@ -71,15 +73,19 @@ class Snapshot:
         self._lists = Lists(policy, database, clock)
         self._table = self._lists.table
         self.ages = Ages(policy, database, changed)
+        since = self.ages.country.date
+        #: the date of the data about countries: of the oldest source that ages; None: none does
+        self.data_date = None if since is None else since.date()
         # What is too old now, and by the tables; it holds from when and until when.
         self._by_tables = stale = self.ages.at(clock()) if self.ages.limited else FRESH
         self._period = math.inf, -math.inf, stale
         # Which rules match a class: those that match its class of the database, and its lists.
-        seen = _for_each(database.classes, stale.judged)
-        self._by_base = _for_each(seen, self._rules.matching_location)
+        self._seen = _for_each(database.classes, stale.judged)
+        self._too_old = _for_each(database.classes, stale.of_location)
+        self._by_base = _for_each(self._seen, self._rules.matching_location)
         self.asks_accounts = self._rules.asks_accounts
         # What a class of the database shows of an account; nothing where no rule asks.
-        self._sightings = _for_each(seen, self._rules.sighting)
+        self._sightings = _for_each(self._seen, self._rules.sighting)
         by_set = self._matching_each(stale)
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
@@ -105,6 +111,8 @@ class Snapshot:
         )
         self._unresolved = self._rules.of(everywhere, _UNRESOLVED)
         self.preflight = self._rules.preflight
+        #: 12 hexadecimal digits for what policy, lists and data say: the same in every worker
+        self.id = _identity(policy, database, self._lists)
 
     def _matching_each(self, stale: Stale) -> list[int]:
         """Return which rules match each set of labels, by those that they see."""
@@ -115,15 +123,14 @@ class Snapshot:
 
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
-        location, stale = self.database.classes[base], self._by_tables
+        location, too_old = self._seen[base], self._too_old[base]
         is_watched = self._sightings[base] is not None
         matching = self._rules.telling(self._by_base[base] & by_set)
-        names = stale.of_location(location)
-        key = matching, location.country, location.status, is_watched, names
+        key = matching, location.country, location.status, is_watched, too_old
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._verdicts)
-            self._verdicts.append(self._rules.of(matching, stale.judged(location), names))
+            self._verdicts.append(self._rules.of(matching, location, too_old))
             if is_watched:
                 self._watched.add(number)
         return number
@@ -243,6 +250,8 @@ class Snapshot:
         """
         stale = self.ages.at(now)
         since, until = self.ages.around(now)
+        if stale is not self._period[2]:
+            self._others = {}
         if self._age_log is not None:
             until = min(until, self._age_log.say(self.policy, self.ages, now))
         self._period = since, until, stale
@@ -254,9 +263,14 @@ class Snapshot:
             self.passes.hold(0, 0)
         return stale
 
-    def has_turned(self) -> bool:
-        """Return whether a limit has passed since the tables were made: a reload makes new ones."""
-        return self._period[2] is not self._by_tables
+    def is_outdated(self) -> bool:
+        """Return whether a reload would bring something new although no file has changed.
+
+        So it is when an entry of a list has ended, and when a limit has passed: then the tables
+        are not those of what is too old now, and the gate is closed.
+        """
+        now = self._clock()
+        return now >= self._lists.until or self.stale_at(now) is not self._by_tables
 
     def _sighting(self, where: _Where, stale: Stale) -> tuple[str, str] | None:
         """Return what a request from a class shows of its account."""
@@ -411,6 +425,28 @@ class Snapshot:
         """Return the class of the IPv4 address that an IPv6 address is looked through to."""
         carried = self.database.carried(version, value)
         return None if carried is None else self._table.find_value(4, carried)
+
+
+def _identity(policy: Policy, database: Database, lists: Lists) -> str:
+    digest = hashlib.sha256(repr(_said(policy)).encode("utf-8", "surrogatepass"))
+    digest.update(database.digest() + lists.digest)
+    return digest.hexdigest()[:12]
+
+
+def _said(value: object) -> object:
+    """Return what a value of a policy says, in one form for all processes.
+
+    Sets have an order of their own in each. Where files lie says nothing: what they hold does.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return [_said(getattr(value, each.name)) for each in fields(value) if each.compare]
+    if isinstance(value, Mapping):
+        return [(_said(key), _said(item)) for key, item in value.items()]
+    if isinstance(value, Set):
+        return sorted(repr(_said(item)) for item in value)
+    if isinstance(value, tuple | list):
+        return [_said(item) for item in value]
+    return "" if isinstance(value, Path) else repr(value)
 
 
 def _for_each(classes: Sequence[Location], tell: Callable[[Location], _Item]) -> list[_Item]:

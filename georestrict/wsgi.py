@@ -41,14 +41,15 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
 
     app: App
 
-    def ready(self) -> None:
+    def open(self) -> None:
         """Open the gate: a plainly allowed request is let through by the compiled core."""
         app = self._asked if self.policies else self.app
-        way_in = None if self.guard_caches else self.way_in
+        way_in = None if self.guard_caches or self.unwatched else self.way_in
         self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
 
     def guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Decide about one request, whatever it is."""
+        self.begin()
         judgement = self.judge(_request, environ)
         decision = judgement.decision
         plain = decision.plain_allow
@@ -127,6 +128,7 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             str(environ.get("REQUEST_METHOD", "GET")),
             judgement.request.path,
             None if response is None else response.request_id,
+            judgement.data,
         )
 
 

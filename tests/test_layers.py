@@ -62,13 +62,14 @@ ALLOWED: dict[str, set[str]] = {
         "masks", "request", "routes",
     },
     "emergency": set(),
+    "watch": set(),
     "snapshot": {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
         "verdicts", "emergency", "age",
     },
     "engine": {
         "age", "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
-        "snapshot",
+        "watch", "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
@@ -84,7 +85,7 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
-    "reload": {"errors", "engine"},
+    "reload": {"engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",

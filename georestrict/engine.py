@@ -108,7 +108,7 @@ class Engine:
         _ENGINES.add(self)
         self._starting = False
         _tell_start(self.snapshot)
-        self.snapshot.stale_at(self.now())
+        self.snapshot.look()
 
     @classmethod
     def from_options(
@@ -401,8 +401,8 @@ class Engine:
                     last_failure=self._reloads.last_failure,
                 )
             del replaced
-            for engine, snapshot, _ in built:
-                snapshot.stale_at(engine.now())  # says what has changed
+            for _, snapshot, _ in built:
+                snapshot.look()  # says what has changed
         return True
 
     def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:

@@ -233,15 +233,17 @@ class Snapshot:
     def stale_at(self, now: float) -> Stale:
         """Return what is too old now, by the engine's clock; say it if that has changed."""
         since, until, stale = self._period
-        if self.ages.limited and not since <= now < until:
-            stale = self._turn(now)
-        return stale
+        return stale if since <= now < until else self._turn(now)
+
+    def look(self) -> Stale:
+        """Return what is too old now, without asking the clock where nothing can be."""
+        return self.stale_at(self._clock()) if self.ages.limited else FRESH
 
     def _stale(self, request: Request) -> Stale:
         """Return what is too old at the time by which a request is judged."""
         if request.at is not None:
             return self.ages.at(request.at)
-        return self.stale_at(self._clock()) if self.ages.limited else FRESH
+        return self.look()
 
     def _turn(self, now: float) -> Stale:
         """Take up what is too old now, and let the gate decide while that is as in the tables.
@@ -269,8 +271,7 @@ class Snapshot:
         So it is when an entry of a list has ended, and when a limit has passed: then the tables
         are not those of what is too old now, and the gate is closed.
         """
-        now = self._clock()
-        return now >= self._lists.until or self.stale_at(now) is not self._by_tables
+        return self._clock() >= self._lists.until or self.look() is not self._by_tables
 
     def _sighting(self, where: _Where, stale: Stale) -> tuple[str, str] | None:
         """Return what a request from a class shows of its account."""

@@ -92,12 +92,12 @@ ALLOWED: dict[str, set[str]] = {
         "decision", "engine", "endpoints",
     },
     "trial": {
-        "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
+        "age", "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
         "location", "database", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts", "snapshot",
         "response",
     },
     "cli": {
-        "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
+        "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "location", "database", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial",
     },

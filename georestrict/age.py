@@ -138,6 +138,14 @@ class Ages:
             stale_after=policy.stale_after,
             action=policy.stale_action,
         )
+        #: each layer of the data, without its limits
+        self.layers = {
+            layer: Aging(
+                name=layer,
+                since=_oldest(each.date for each in sources if each.layer == layer and each.ages),
+            )
+            for layer in dict.fromkeys(each.layer for each in sources)
+        }
         dates = {each.name: each.date for each in sources if each.layer == "network" and each.ages}
         claimants = database.claimants if policy.categories else {}
         self.categories = {

@@ -293,6 +293,10 @@ class Snapshot:
         if account is not None:
             history.saw(account, seen[0], seen[1], self.time_of(request))
 
+    def in_emergency(self, at: float) -> bool:
+        """Return whether the emergency switch is on, as far as was seen for the last block."""
+        return self._emergency is not None and self._emergency.was_on(at)
+
     def failed(self) -> tuple[Tally, Decision]:
         """Return what holds where deciding failed: a block, unless the emergency switch is on."""
         tally = self._rules.failure

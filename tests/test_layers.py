@@ -85,11 +85,12 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
+    "healthcheck": {"age", "engine", "policy"},
     "reload": {"engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",
-        "decision", "engine", "endpoints",
+        "decision", "engine", "endpoints", "healthcheck",
     },
     "trial": {
         "age", "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",

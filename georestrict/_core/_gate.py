@@ -115,18 +115,19 @@ class Passes:
         self.table, self.verdict_of, self.kinds = table, verdict_of, kinds
         self.tallies, self.decisions, self.by_path = tuple(tallies), decisions, by_path
         self.routes = routes
-        self._period: tuple[int, int] | None = None
+        #: from when on and until when the gate decides; None: always
+        self.period: tuple[int, int] | None = None
 
     def hold(self, since: int, until: int) -> None:
         """Let the gate decide from ``since`` on and before ``until`` only, else all goes slow.
 
         Both are whole seconds since the epoch, by the system's clock.
         """
-        self._period = int(since), int(until)
+        self.period = int(since), int(until)
 
     def holds(self) -> bool:
         """Return whether the gate may decide now."""
-        period = self._period
+        period = self.period
         return period is None or period[0] <= time.time() < period[1]
 
 

@@ -104,6 +104,11 @@ cdef class Passes:
         self.until = until
         self.limited = True
 
+    @property
+    def period(self):
+        """From when on and until when the gate decides; None: always."""
+        return (self.since, self.until) if self.limited else None
+
     def holds(self):
         """Return whether the gate may decide now."""
         return self.hold_now()

@@ -19,6 +19,7 @@ from georestrict.errors import (
     StaleDataError,
     VersionError,
 )
+from georestrict.healthcheck import Health, health
 from georestrict.location import Location, Locations, Status
 from georestrict.networks import Category, Confidence
 from georestrict.policy import Action, Policy, Rule
@@ -39,6 +40,7 @@ __all__ = [
     "Engine",
     "FormatError",
     "GeoRestrictError",
+    "Health",
     "Location",
     "Locations",
     "Policy",
@@ -47,5 +49,6 @@ __all__ = [
     "StaleDataError",
     "Status",
     "VersionError",
+    "health",
     "restrict",
 ]

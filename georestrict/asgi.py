@@ -214,6 +214,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             str(scope.get("method", "WEBSOCKET")),
             judgement.request.path,
             None if response is None else response.request_id,
+            judgement.data,
         )
 
 

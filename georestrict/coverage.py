@@ -29,7 +29,17 @@ def check_coverage(policy: Policy, database: Database) -> None:
 
 
 def lacking(policy: Policy, database: Database) -> Iterator[str]:
-    """Yield what a policy asks for that a database cannot answer, each with place and fix."""
+    """Yield what a policy asks for that a database cannot answer, each with place and fix.
+
+    Nothing where there is none at all: what that means, the policy says.
+    """
+    if database.is_missing:
+        return
+    for category in sorted(policy.categories.keys() - database.claimants.keys()):
+        yield (
+            f"{policy.place}: categories.{category}: {database.metadata.path} tells nothing of "
+            f"{category}, so it cannot grow old; open data that does, or remove the table"
+        )
     for place, words in _conditions(policy):
         yield from _lacking_subdivisions(sorted(words.subdivisions), place, database)
         if words.asns and not database.has_asns:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache as remembered
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
@@ -30,7 +31,7 @@ from georestrict._core import (
     relabel,
 )
 from georestrict.errors import DatabaseError, FormatError
-from georestrict.layers import LAYERS, Claims, Layer, paint
+from georestrict.layers import LAYERS, Claims, Layer, Layers, paint
 from georestrict.location import Location, Locations, Status
 from georestrict.manifest import compile_mmdb
 from georestrict.networks import Category, Confidence, hosting, parse_claims
@@ -38,9 +39,10 @@ from georestrict.record import DAMAGES, DEFAULT_IMAGE, Record, read_meta
 from georestrict.sources import mmdb
 from georestrict.sources.networks import NetworkList
 from georestrict.special import LOOKED_THROUGH, is_private
-from georestrict.table import MAGIC, Image
+from georestrict.table import MAGIC, Image, encode
 from georestrict.tomlfile import read_whole
 
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 #: For how long nobody may have written to an MMDB. It has no checksum: of one that is copied over
 #: in place, half the old and half the new one look whole.
 _QUIET_SECONDS = 0.05
@@ -96,7 +98,10 @@ class Database:
         )
         self.has_asns = bool(self._record.sections("asn"))  #: whether the data tells AS numbers
         codes = [location.country for location in self._locations]
+        # Found out when it is asked for. No cached_property: in 3.11 that has a lock, which a fork
+        # may inherit while it is held.
         self._asns: frozenset[int] | None = None
+        self._claimants: Mapping[Category, frozenset[str]] | None = None
         self._found: tuple[Location, ...] | None = None
         self.country = Answers(self.table, codes, None, self.looked_through).at
 
@@ -160,6 +165,43 @@ class Database:
         self._image.name = name
         self.metadata = replace(self.metadata, path=name)
 
+    @classmethod
+    def missing(cls, path: str | Path | None = None) -> Database:
+        """Return what stands in for a database that cannot be used.
+
+        A public address has the status ``no_data`` in it; a private one is private all the same.
+        """
+        layers = Layers.of({})
+        painting = paint(layers.country, layers.network)
+        cells, root4, root6 = grow(painting.ipv4, painting.ipv6)
+        told = {str(Status.UNKNOWN): str(Status.NO_DATA)}
+        meta = {
+            "built": _NEVER.isoformat(),
+            "roots": [root4, root6],
+            "runs": [len(painting.ipv4.value), len(painting.ipv6.value)],
+            "classes": [(told.get(status, status), *rest) for status, *rest in painting.classes],
+            "sources": [
+                {
+                    "name": "none",
+                    "title": "no data",
+                    "layer": "country",
+                    "date": _NEVER.date().isoformat(),
+                    "licence": "-",
+                    "attribution": "-",
+                    "rows": [0, 0],
+                    "ages": False,
+                }
+            ],
+        }
+        sections = {"meta": json.dumps(meta).encode(), "cells": cells.tobytes()}
+        data = encode(sections | layers.origins())
+        return cls(Image(memoryview(data), str(DEFAULT_IMAGE if path is None else path)))
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether this only stands in for a database that cannot be used."""
+        return any(location.status is Status.NO_DATA for location in self._locations)
+
     @property
     def classes(self) -> tuple[Location, ...]:
         """What each class id of the table means."""
@@ -183,9 +225,23 @@ class Database:
         Raises:
             FormatError: if the record of them is damaged.
         """
-        if self._asns is None:  # no cached_property: in 3.11 that has a lock, which a fork inherits
+        if self._asns is None:
             self._asns = frozenset(map(self._as_number, self._record.values("asn")))
         return self._asns
+
+    @property
+    def claimants(self) -> Mapping[Category, frozenset[str]]:
+        """The categories that the data tells of networks, with the names of their sources.
+
+        Raises:
+            FormatError: if the record of them is damaged.
+        """
+        if self._claimants is None:
+            try:
+                self._claimants = self._record.claimants()
+            except ValueError as error:
+                raise FormatError(f"{self._image.name}: damaged record: {error}") from error
+        return self._claimants
 
     def asn_networks(self, numbers: Iterable[int]) -> dict[int, NetworkList]:
         """Return the ranges of some AS numbers, in one pass; one that is not known has none.
@@ -321,6 +377,8 @@ class Database:
             raise FormatError(f"{self._image.name}: the cells are not those that the ranges give")
 
     def __repr__(self) -> str:
+        if self.is_missing:
+            return f"Database({self.metadata.path!r}, no data)"
         newest = max(source.date for source in self.metadata.sources)
         return f"Database({self.metadata.path!r}, data of {newest})"
 

@@ -51,7 +51,8 @@ class Decision:
     then ``would`` says what would have been enforced; otherwise it is None. ``code`` is set unless
     it is an allow. ``warn_from`` and ``block_from`` are the schedule of the rule that decided,
     ``response`` names the form in which it has clients told, and ``counted`` are the ``count``
-    rules that matched before.
+    rules that matched before. ``stale`` names what of the location is past the policy's limit:
+    ``"country"``, a category, or a list (``"list NAME"``).
     """
 
     action: Action
@@ -65,6 +66,7 @@ class Decision:
     block_from: datetime | None = None
     counted: tuple[str, ...] = ()
     emergency: bool = False
+    stale: tuple[str, ...] = ()
     location: Location = field(default_factory=Location, repr=False)
 
     @property

@@ -41,6 +41,10 @@ class Emergency:
             _tell(self._path, on, self._until)
         return on
 
+    def was_on(self, at: float) -> bool:
+        """Return whether blocks are warnings at a time, by the file as it was last looked at."""
+        return at < self._until
+
     def holds(self, at: float) -> bool:
         """Return whether blocks are warnings at a time, by the file as it is now."""
         if self._path is None:

@@ -21,10 +21,11 @@ from weakref import WeakSet
 from georestrict import prepare
 from georestrict._core import Current, Tally
 from georestrict.accounts import Accounts
+from georestrict.age import AgeLog
 from georestrict.database import Database, Match
 from georestrict.decision import Decision
 from georestrict.emergency import VARIABLE, Emergency
-from georestrict.errors import ConfigurationError, GeoRestrictError
+from georestrict.errors import ConfigurationError, DatabaseError, GeoRestrictError
 from georestrict.location import Location
 from georestrict.policy import Action, Policy
 from georestrict.request import Identity, Request
@@ -53,6 +54,8 @@ class Engine:
         database: a ``Database``, the path of an image, or None for the default data.
         clock: seconds since the epoch, for policies with dates and for tests.
         accounts: where accounts have been, for rules that ask; kept in this process if left out.
+        require_data: whether a database that is missing or unusable is an error at start. With
+            False, every public address is ``no_data`` until a reload finds the database.
 
     >>> from georestrict import Engine
     >>> engine = Engine({"default": "allow", "rules": [
@@ -63,7 +66,7 @@ class Engine:
     Raises:
         ConfigurationError: if the policy, or a list that it names, is wrong, or asks for more than
             is kept of accounts.
-        DatabaseError: if the database cannot be used.
+        DatabaseError: if the database cannot be used, and ``require_data`` is not False.
     """
 
     def __init__(
@@ -73,7 +76,10 @@ class Engine:
         database: Database | str | Path | None = None,
         clock: Callable[[], float] = time.time,
         accounts: Accounts | None = None,
+        require_data: bool = True,
     ) -> None:
+        if not isinstance(require_data, bool):
+            raise ConfigurationError(f"require_data is {require_data!r}, must be True or False")
         if accounts is not None and not isinstance(accounts, Accounts):
             kind = type(accounts).__qualname__  # a URL or a client would show its password
             raise ConfigurationError(
@@ -91,13 +97,19 @@ class Engine:
         self._missed: tuple[Path, ...] = ()  # what a policy names that did not come into force
         self._told = ""  # the last failure in the log
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
+        self._age_log = AgeLog()
+        self._require_data = require_data
+        self._lacking = ""  # why there is no data, as the log was told
+        self._starting = True
         self._switches: dict[Path | None, Emergency] = {}
         self.snapshot, self._looked = self._build()
         self._missed = ()
         self.current = Current(self.snapshot.passes)  # what the gates read
         self._reloads = Reloads(since=datetime.now(UTC))
         _ENGINES.add(self)
+        self._starting = False
         _tell_start(self.snapshot)
+        self.snapshot.look()
 
     @classmethod
     def from_options(
@@ -107,6 +119,7 @@ class Engine:
         engine: Engine | None = None,
         database: Database | str | Path | None = None,
         accounts: Accounts | None = None,
+        require_data: bool = True,
         block: Sequence[str] = (),
         warn: Sequence[str] = (),
         allow: Sequence[str] = (),
@@ -128,12 +141,16 @@ class Engine:
                 raise ConfigurationError(
                     "options: engine= comes alone; it has its policy, database and accounts already"
                 )
+            if require_data is not True:
+                raise ConfigurationError(
+                    "options: engine= comes alone; give require_data= to the Engine"
+                )
             return engine
         if policy is not None and short:
             raise ConfigurationError(f"options: give policy= or {', '.join(short)}=, not both")
         if policy is None:
             policy = Policy.short(block=block, warn=warn, allow=allow)
-        return cls(policy, database=database, accounts=accounts)
+        return cls(policy, database=database, accounts=accounts, require_data=require_data)
 
     @property
     def policy(self) -> Policy:
@@ -314,19 +331,21 @@ class Engine:
     def is_due(self) -> bool:
         """Return whether a reload is due although no file has changed.
 
-        So it is after one that failed, and when an entry of a list has ended.
+        So it is after one that failed, when an entry of a list has ended, and when data has grown
+        too old.
         """
         every = [self, *self._followers]
-        if self._reloads.last_error is not None:
+        if self._reloads.last_error is not None or self.database.is_missing:
             return True
-        return any(engine._clock() >= engine.snapshot.lists_until for engine in every)
+        return any(engine.snapshot.is_outdated() for engine in every)
 
     def take_up(self) -> bool:
         """Reload for the watcher; what fails again in the same way is not logged again.
 
         What has changed while it was read is not put in force: the watcher comes again.
         """
-        return self._tried(again=False, at_rest=True) is not False
+        done = self._tried(again=False, at_rest=True)
+        return done is not False and not self.database.is_missing
 
     @property
     def _root(self) -> Engine:
@@ -384,6 +403,8 @@ class Engine:
                 )
             for snapshot in replaced:
                 snapshot.retire()
+            for _, snapshot, _ in built:
+                snapshot.look()  # says what has changed
         return True
 
     def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:
@@ -427,7 +448,7 @@ class Engine:
             return self._snapshot(policy, given), looked
 
     def _snapshot(self, policy: Policy, given: Any) -> Snapshot:
-        database = Database.open(given) if given is None or isinstance(given, str | Path) else given
+        database = self._opened(given) if given is None or isinstance(given, str | Path) else given
         if not isinstance(database, Database):
             raise ConfigurationError(
                 f"database is {database!r}, must be a Database, the path of an image, or None"
@@ -442,7 +463,30 @@ class Engine:
             clock=self._clock,
             emergency=self._switches.setdefault(path, Emergency(path)),
             accounts=self._accounts_for(policy),
+            age_log=self._age_log,
         )
+
+    def _opened(self, path: str | Path | None) -> Database:
+        """Open the database; or, if it may be missing and none is in force, what stands in for it.
+
+        Raises:
+            DatabaseError: if it cannot be used.
+        """
+        try:
+            database = Database.open(path)
+        except DatabaseError as error:
+            if self._require_data or not (self._starting or self.database.is_missing):
+                raise
+            if str(error) != self._lacking:
+                logger.error(
+                    "there is no data, so no public address has a country until a reload finds "
+                    "it: %s",
+                    error,
+                )
+            self._lacking = str(error)
+            return Database.missing(path)
+        self._lacking = ""
+        return database
 
     def _accounts_for(self, policy: Policy) -> Accounts | None:
         """Return the accounts, if a policy asks for them.
@@ -489,11 +533,6 @@ def _tell_start(snapshot: Snapshot) -> None:
             policy.place,
             policy.emergency_file,
             VARIABLE,
-        )
-    if policy.stale_after is not None:
-        logger.warning(
-            "%s: stale_after is not enforced by this release: watch the age of the data yourself",
-            policy.place,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -57,12 +58,13 @@ class Received(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """A decision, what it was made about, and the policy that made it."""
+    """A decision, what it was made about, and the policy that made it over data of a date."""
 
     decision: Decision
     client: ClientAddress
     request: Request
     policy: Policy
+    data: date | None  #: of the countries
 
 
 class Guard:
@@ -107,10 +109,12 @@ class Guard:
         watch: reload when a file of the policy, its lists or the database has changed: True looks
             every second, a number as often as it says (``Engine.watch``). It begins with the first
             request, in every process that serves.
+        require_data: whether a database that is missing or unusable is an error at start. With
+            False every public address is ``no_data`` until a reload finds the database.
 
     Raises:
         ConfigurationError: if the options contradict each other, or the policy is wrong.
-        DatabaseError: if the database cannot be used.
+        DatabaseError: if the database cannot be used, and ``require_data`` is not False.
     """
 
     #: Whether hooks may be coroutine functions.
@@ -139,6 +143,7 @@ class Guard:
         guard_caches: bool = False,
         policies: Mapping[str, Policy | str | Path | Mapping[str, Any] | Engine] | None = None,
         watch: bool | float = False,
+        require_data: bool = True,
     ) -> None:
         hooks = {
             "identify": identify,
@@ -162,6 +167,7 @@ class Guard:
             engine=engine,
             database=database,
             accounts=accounts,
+            require_data=require_data,
             block=block,
             warn=warn,
             allow=allow,
@@ -255,7 +261,7 @@ class Guard:
         tally.add()
         if client.address is None:
             self.observer.unresolved(client)
-        return Judgement(decision, client, request, snapshot.policy)
+        return Judgement(decision, client, request, snapshot.policy, snapshot.data_date)
 
     def own_response(self, judgement: Judgement) -> Callable[[Decision, Any], Any] | None:
         """Return the app's callable that makes the response, if the policy's form is its own."""

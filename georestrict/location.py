@@ -14,12 +14,13 @@ _NO_CATEGORIES: Mapping[Category, Confidence] = MappingProxyType({})
 
 
 class Status(StrEnum):
-    """Whether an address has a country; the other three are the cases of ``[fallback]``."""
+    """Whether an address has a country; the other four are the cases of ``[fallback]``."""
 
     KNOWN = "known"  #: the country is known
     UNKNOWN = "unknown"  #: a public address in no country
     PRIVATE = "private"  #: not globally reachable (IANA), or multicast
     UNRESOLVED = "unresolved"  #: not an address
+    NO_DATA = "no_data"  #: a public address, and no data that could tell its country
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

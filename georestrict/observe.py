@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from datetime import date
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from georestrict.address import AddressReason, ClientAddress, Headers, Strategy
@@ -77,12 +78,16 @@ class Observer:
         method: str,
         path: str,
         request_id: str | None = None,
+        data: date | None = None,
     ) -> None:
-        """Log a decision that is not a plain allow; the client was told ``request_id``."""
+        """Log a decision that is not a plain allow; the client was told ``request_id``.
+
+        ``data`` is the date of the data about countries.
+        """
         if decision.reason is Reason.PRIVATE:
             self.once(Reason.PRIVATE, _PRIVATE)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", line(decision, client, method, path, request_id))
+            logger.info("%s", line(decision, client, method, path, request_id, data))
 
     def unresolved(self, client: ClientAddress) -> None:
         """Say once, for each reason, what to change so that clients can be told."""
@@ -117,6 +122,7 @@ def line(
     method: str,
     path: str,
     request_id: str | None = None,
+    data: date | None = None,
 ) -> str:
     """Return a decision as one log line of ``key=value`` fields."""
     verb = {"block": "blocked", "warn": "warned", "allow": "allowed"}[decision.decided]
@@ -134,6 +140,8 @@ def line(
         ("code", decision.code),
         ("network", truncated(client.address)),
         ("client", client.reason),
+        ("data", data),
+        *[("stale", escaped(",".join(decision.stale)))][: len(decision.stale)],
         ("method", escaped(method)),
         ("path", escaped(path)),
         *(() if request_id is None else (("request", request_id),)),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from georestrict.errors import FormatError
-from georestrict.networks import TELLING
+from georestrict.networks import TELLING, Category, parse_claims
 from georestrict.sources import Batch, renamed
 from georestrict.sources.packed import PackedRanges
 from georestrict.table import Image
@@ -101,6 +101,15 @@ class Record:
             for value in packed.values:
                 yield _parted(value)[1]
 
+    def claimants(self) -> dict[Category, frozenset[str]]:
+        """Return the categories that are told of networks, with the names of who tells them."""
+        found: dict[Category, set[str]] = {}
+        for packed in self._packed("network"):
+            for source, said in map(_parted, packed.values):
+                for claim in parse_claims(said) if said else ():
+                    found.setdefault(claim.category, set()).add(source)
+        return {category: frozenset(names) for category, names in found.items()}
+
     def batches(self, layer: str) -> Iterator[tuple[str, Batch]]:
         """Yield the ranges of a layer by the name of their source, with what it said."""
         for packed in self._packed(layer):
@@ -156,6 +165,12 @@ def _parted(recorded: str) -> tuple[str, str]:
     return source, said
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r:.60} is neither true nor false")
+    return value
+
+
 def _metadata(meta: dict[str, Any], image: Image) -> Metadata:
     sources = tuple(
         SourceInfo(
@@ -166,7 +181,7 @@ def _metadata(meta: dict[str, Any], image: Image) -> Metadata:
             licence=str(source["licence"]),
             attribution=str(source["attribution"]),
             rows=(int(source["rows"][0]), int(source["rows"][1])),
-            ages=bool(source.get("ages", True)),
+            ages=_flag(source.get("ages", True)),
         )
         for source in meta["sources"]
     )

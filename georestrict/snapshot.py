@@ -10,11 +10,17 @@ share one. A decision with its location is made when it is first told.
 
 Where a rule asks where accounts have been, some classes are *watched*: what a request from there
 shows of its account is kept, before the request is judged.
+
+The tables are made for what of the data is too old at that time (``age.py``). Between two limits
+that stays the same, and the gate decides by them. When a limit passes, the clock tells the first
+request after it; from then on all go the slow way, which judges each class anew when it first
+meets it: no request waits for new tables. The next reload makes them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -25,6 +31,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
+from georestrict.age import FRESH, AgeLog, Ages, Stale, changed_at
 from georestrict.database import Database, Match, number_of, number_of_ip
 from georestrict.decision import Decision
 from georestrict.emergency import Emergency
@@ -39,6 +46,7 @@ from georestrict.verdicts import Program, Verdict, Verdicts
 Address = str | IPv4Address | IPv6Address
 
 _Item = TypeVar("_Item")
+_EVER = 1 << 62  # seconds
 _UNRESOLVED = Location(status=Status.UNRESOLVED)
 
 #: Decisions that are kept, with the lists of their class: 600 bytes each
@@ -57,23 +65,34 @@ class Snapshot:
         clock: Callable[[], float] = time.time,
         emergency: Emergency | None = None,
         accounts: History | None = None,
+        age_log: AgeLog | None = None,
     ) -> None:
         self.policy, self.database, self._accounts = policy, database, accounts
-        self._clock, self._emergency = clock, emergency
+        self._clock, self._emergency, self._age_log = clock, emergency, age_log
         self._rules = Verdicts(policy, {} if tallies is None else tallies)
+        changed = changed_at(policy)  # before they are read: a list must not pass for a newer one
         self._lists = Lists(policy, database, clock)
         self._table = self._lists.table
+        self.ages = Ages(policy, database, changed)
+        since = self.ages.country.date
+        #: the date of the data about countries: of the oldest source that ages; None: none does
+        self.data_date = None if since is None else since.date()
+        # What is too old now, and by the tables; it holds from when and until when.
+        self._by_tables = stale = self.ages.at(clock()) if self.ages.limited else FRESH
+        self._period = math.inf, -math.inf, stale
         # Which rules match a class: those that match its class of the database, and its lists.
-        self._by_base = _for_each(database.classes, self._rules.matching_location)
+        self._seen = _for_each(database.classes, stale.judged)
+        self._too_old = _for_each(database.classes, stale.of_location)
+        self._by_base = _for_each(self._seen, self._rules.matching_location)
         self.asks_accounts = self._rules.asks_accounts
         # What a class of the database shows of an account; nothing where no rule asks.
-        self._sightings = _for_each(database.classes, self._rules.sighting)
-        by_set = [*self._rules.matching_each(self._lists.sets)]
+        self._sightings = _for_each(self._seen, self._rules.sighting)
+        by_set = self._matching_each(stale)
         # Classes that the policy does not tell apart share a verdict. Number 0 is none: what an
         # IPv6 address that carries an IPv4 address gets depends on both.
         self._verdicts: list[Verdict | None] = [None]
         self._watched: set[int] = set()  # numbers of verdicts
-        self._numbers: dict[tuple[int, str | None, Status, bool], int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
         self._verdict_of = array(
             "I",
             (
@@ -81,9 +100,13 @@ class Snapshot:
                 for base, held in zip(self._lists.bases, self._lists.held, strict=True)
             ),
         )
-        self._pairs: dict[tuple[int, int | None], Verdict] = {}
-        self._decisions: dict[tuple[int, Tally], Decision] = {}
+        self._others: dict[tuple[object, ...], Verdict] = {}
+        self._decisions: dict[tuple[int, Tally, Stale], Decision] = {}
         self.passes = self._passes()
+        if self.ages.limited:
+            self.passes.hold(0, 0)
+            if age_log is not None:
+                age_log.follow(self.ages)
         everywhere = self._rules.matching_location(_UNRESOLVED) & self._rules.matching_labels(
             frozenset()
         )
@@ -92,10 +115,12 @@ class Snapshot:
         #: 12 hexadecimal digits for what policy, lists and data say: the same in every worker
         self.id = _identity(policy, database, self._lists)
 
-    @property
-    def lists_until(self) -> float:
-        """When the first entry of the lists ends, in seconds since the epoch; infinite: none."""
-        return self._lists.until
+    def _matching_each(self, stale: Stale) -> list[int]:
+        """Return which rules match each set of labels, by those that they see."""
+        sets = self._lists.sets
+        if not stale.lists:
+            return [*self._rules.matching_each(sets)]
+        return [self._rules.matching_labels(stale.seen(sets[at])) for at in range(len(sets))]
 
     def retire(self) -> None:
         """Let go of the decisions that are kept; requests under way make those that they need.
@@ -112,14 +137,14 @@ class Snapshot:
 
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""
-        location = self.database.classes[base]
+        location, too_old = self._seen[base], self._too_old[base]
         is_watched = self._sightings[base] is not None
         matching = self._rules.telling(self._by_base[base] & by_set)
-        key = matching, location.country, location.status, is_watched
+        key = matching, location.country, location.status, is_watched, too_old
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._verdicts)
-            self._verdicts.append(self._rules.of(matching, location))
+            self._verdicts.append(self._rules.of(matching, location, too_old))
             if is_watched:
                 self._watched.add(number)
         return number
@@ -165,55 +190,111 @@ class Snapshot:
     def judge(self, address: Address | None, request: Request) -> tuple[Tally, Decision]:
         """Return what counts the decision for an address and a request, and the decision."""
         where = self._where(address)
-        verdict = self._verdict_at(where)
+        stale = self._stale(request)
+        verdict = self._verdict_at(where, stale)
         if self.asks_accounts:
-            self._keep(self._sighting(where), request)
+            self._keep(self._sighting(where, stale), request)
+        # what the gate may know of it
+        is_known = isinstance(where, int) and stale is self._by_tables and self._keeps()
         if isinstance(verdict, Tally):
-            tally, decision = self._enforced(where, verdict, request)
-            if isinstance(where, int) and decision.plain_allow and self._keeps():
-                _put(self._annotations, where, decision)
+            tally, decision = self._enforced(where, verdict, request, stale)
+            if is_known and decision.plain_allow:
+                _put(self._annotations, cast(int, where), decision)
             return tally, decision
         route = self._rules.routes.find(request)
         outcome = self._rules.for_route(verdict, route)
         if not isinstance(outcome, Tally):
-            now = self.time_of(request)
-            return self._enforced(where, self._rules.run(verdict, outcome, request, now), request)
-        tally, decision = self._enforced(where, outcome, request)
-        if (
-            route.number is not None
-            and isinstance(where, int)
-            and decision.plain_allow
-            and self._keeps()
-        ):
-            known = self._by_path[where] if where < len(self._by_path) else None
+            tally = self._rules.run(verdict, outcome, request, self.time_of(request))
+            return self._enforced(where, tally, request, stale)
+        tally, decision = self._enforced(where, outcome, request, stale)
+        if is_known and route.number is not None and decision.plain_allow:
+            number = cast(int, where)
+            known = self._by_path[number] if number < len(self._by_path) else None
             if known is None:
                 known = []
-                _put(self._by_path, where, known)
+                _put(self._by_path, number, known)
             _put(known, route.number, (tally, decision))
         return tally, decision
 
     def decide_at(
-        self, location: Location, labels: frozenset[Label], request: Request
+        self,
+        location: Location,
+        labels: frozenset[Label],
+        request: Request,
+        *,
+        aged: bool = False,
     ) -> tuple[Tally, Decision]:
-        """Judge a request from a location, held by lists and networks, without an address."""
-        matching = self._rules.matching_location(location) & self._rules.matching_labels(labels)
-        verdict = self._rules.of(matching, location)
-        self._keep(self._rules.sighting(location), request)
+        """Judge a request from a location, held by lists and networks, without an address.
+
+        With ``aged`` the location is what the data says, whose age counts; else it is supposed.
+        """
+        stale = self.ages.at(self.time_of(request)) if aged else FRESH
+        seen = stale.judged(location)
+        verdict = self._verdict_of_place(location, labels, stale)
+        self._keep(self._rules.sighting(seen), request)
         if isinstance(verdict, Program):
             outcome = self._rules.for_route(verdict, self._rules.routes.find(request))
             if not isinstance(outcome, Tally):
                 now = self.time_of(request)
                 outcome = self._rules.run(verdict, outcome, request, now)
             verdict = outcome
-        return verdict, replace(verdict.decision, location=_with_lists(location, labels))
+        return verdict, _told(verdict.decision, location, labels, stale)
 
     def time_of(self, request: Request) -> float:
         """Return the time by which a request is judged, in seconds since the epoch."""
         return self._clock() if request.at is None else request.at
 
-    def _sighting(self, where: _Where) -> tuple[str, str] | None:
+    def stale_at(self, now: float) -> Stale:
+        """Return what is too old now, by the engine's clock; say it if that has changed."""
+        since, until, stale = self._period
+        return stale if since <= now < until else self._turn(now)
+
+    def look(self) -> Stale:
+        """Return what is too old now, without asking the clock where nothing can be."""
+        return self.stale_at(self._clock()) if self.ages.limited else FRESH
+
+    def _stale(self, request: Request) -> Stale:
+        """Return what is too old at the time by which a request is judged."""
+        if request.at is not None:
+            return self.ages.at(request.at)
+        return self.look()
+
+    def _turn(self, now: float) -> Stale:
+        """Take up what is too old now, and let the gate decide while that is as in the tables.
+
+        A clock that steps back makes data fresh again.
+        """
+        stale = self.ages.at(now)
+        since, until = self.ages.around(now)
+        if stale is not self._period[2]:
+            self._others = {}
+        if self._age_log is not None:
+            until = min(until, self._age_log.say(self.policy, self.ages, now))
+        self._period = since, until, stale
+        if stale is self._by_tables and self._clock is time.time:
+            # The C library's clock may be some milliseconds late, so a second is left out.
+            last = _EVER if math.isinf(until) else math.floor(until) - 1
+            self.passes.hold(0 if math.isinf(since) else math.ceil(since), last)
+        else:
+            self.passes.hold(0, 0)
+        return stale
+
+    def is_outdated(self) -> bool:
+        """Return whether a reload would bring something new although no file has changed.
+
+        So it is when an entry of a list has ended, and when a limit has passed: then the tables
+        are not those of what is too old now, and the gate is closed.
+        """
+        return self._clock() >= self._lists.until or self.look() is not self._by_tables
+
+    def _sighting(self, where: _Where, stale: Stale) -> tuple[str, str] | None:
         """Return what a request from a class shows of its account."""
-        return None if where is None else self._sightings[self._base(where)]
+        if where is None:
+            return None
+        base = self._base(where)
+        if stale is self._by_tables:
+            return self._sightings[base]
+        return self._rules.sighting(stale.judged(self.database.classes[base]))
 
     def _keep(self, seen: tuple[str, str] | None, request: Request) -> None:
         """Keep what a request shows of its account, so that it counts when that is judged."""
@@ -226,16 +307,20 @@ class Snapshot:
         if account is not None:
             history.saw(account, seen[0], seen[1], self.time_of(request))
 
+    def in_emergency(self, at: float) -> bool:
+        """Return whether the emergency switch is on, as far as was seen for the last block."""
+        return self._emergency is not None and self._emergency.was_on(at)
+
     def failed(self) -> tuple[Tally, Decision]:
         """Return what holds where deciding failed: a block, unless the emergency switch is on."""
         tally = self._rules.failure
         try:
-            return self._enforced(None, tally, None)
+            return self._enforced(None, tally, None, FRESH)
         except Exception:  # the clock may be what failed
             return tally, tally.decision
 
     def _enforced(
-        self, where: _Where, tally: Tally, request: Request | None
+        self, where: _Where, tally: Tally, request: Request | None, stale: Stale
     ) -> tuple[Tally, Decision]:
         """Return a decision as it is enforced: as a warning, if the emergency switch is on."""
         decision: Decision = tally.decision
@@ -243,7 +328,7 @@ class Snapshot:
             at = None if request is None else request.at
             if self._emergency.is_on(self._clock()) if at is None else self._emergency.holds(at):
                 tally = self._rules.softened(decision)
-        return tally, self._decision(where, tally)
+        return tally, self._decision(where, tally, stale)
 
     def _where(self, address: Address | None) -> _Where:
         """Return an address's class; for one that carries another, the classes of both."""
@@ -261,19 +346,26 @@ class Snapshot:
         inner = self._inner(version, value)
         return number, inner, None if inner is None else self.database.via(value)
 
-    def _verdict_at(self, where: _Where) -> Verdict:
-        if isinstance(where, int):
-            return self._verdicts[self._verdict_of[where]] or self._unresolved
+    def _verdict_at(self, where: _Where, stale: Stale) -> Verdict:
         if where is None:
             return self._unresolved
-        verdict = self._pairs.get(where[:2])
+        if isinstance(where, int) and stale is self._by_tables:
+            return self._verdicts[self._verdict_of[where]] or self._unresolved
+        key = (where if isinstance(where, int) else where[:2]), stale
+        verdict = self._others.get(key)
         if verdict is None:
             base, labels = self._meaning(where)
-            matching = self._rules.telling(
-                self._by_base[base] & self._rules.matching_labels(labels)
-            )
-            verdict = self._pairs[where[:2]] = self._rules.of(matching, self.database.classes[base])
+            verdict = self._verdict_of_place(self.database.classes[base], labels, stale)
+            if len(self._others) < MOST_DECISIONS:
+                self._others[key] = verdict
         return verdict
+
+    def _verdict_of_place(
+        self, location: Location, labels: frozenset[Label], stale: Stale
+    ) -> Verdict:
+        rules, seen = self._rules, stale.judged(location)
+        matching = rules.matching_location(seen) & rules.matching_labels(stale.seen(labels))
+        return rules.of(rules.telling(matching), seen, stale.of_location(location))
 
     def _base(self, where: int | _Carried) -> int:
         """Return the class of the database; of a carried address that one's."""
@@ -290,7 +382,7 @@ class Snapshot:
         labels = self._meaning(outer)[1]
         return self._base(where), labels if inner is None else labels | self._meaning(inner)[1]
 
-    def _decision(self, where: _Where, tally: Tally) -> Decision:
+    def _decision(self, where: _Where, tally: Tally, stale: Stale) -> Decision:
         """Return a decision as it is told: with the location of this class, and its lists.
 
         It is made once for each class, up to a number. For addresses that carry another it is
@@ -299,17 +391,16 @@ class Snapshot:
         decision: Decision = tally.decision
         if where is None:
             return decision
-        known = self._decisions.get((where, tally)) if isinstance(where, int) else None
+        known = self._decisions.get((where, tally, stale)) if isinstance(where, int) else None
         if known is not None:
             return known
         base, labels = self._meaning(where)
-        location = _with_lists(self.database.classes[base], labels)
+        decision = _told(decision, self.database.classes[base], labels, stale)
         if isinstance(where, int):
-            decision = replace(decision, location=location)
             if self._keeps():
-                self._decisions[where, tally] = decision
+                self._decisions[where, tally, stale] = decision
             return decision
-        return replace(decision, location=replace(location, via=where[2]))
+        return replace(decision, location=replace(decision.location, via=where[2]))
 
     def _keeps(self) -> bool:
         """Whether decisions are still kept: lists that overlap freely make millions of classes."""
@@ -325,13 +416,18 @@ class Snapshot:
         labels = self._meaning(where)[1]
         return _with_lists(location, labels)
 
-    def place(self, address: Address | None) -> tuple[Location, frozenset[Label]]:
-        """Return the location by which an address is judged, and the labels that hold it."""
+    def place(
+        self, address: Address | None, stale: Stale = FRESH
+    ) -> tuple[Location, frozenset[Label]]:
+        """Return the location by which an address is judged, and the labels that hold it.
+
+        As rules see them where something is too old.
+        """
         where = self._where(address)
         if where is None:
             return _UNRESOLVED, frozenset()
         base, labels = self._meaning(where)
-        return self.database.classes[base], labels
+        return stale.judged(self.database.classes[base]), stale.seen(labels)
 
     def list_matches(self, address: Address) -> tuple[Match, ...]:
         """Return the lines of the policy's lists that hold an address, or the one it carries."""
@@ -391,6 +487,18 @@ def _for_each(classes: Sequence[Location], tell: Callable[[Location], _Item]) ->
 def _with_lists(location: Location, labels: frozenset[Label]) -> Location:
     names = frozenset(label.name for label in labels if isinstance(label, ListLabel))
     return replace(location, lists=names) if names else location
+
+
+def _told(
+    decision: Decision, location: Location, labels: frozenset[Label], stale: Stale
+) -> Decision:
+    """Return a decision with its location, and with the names of what of it is too old."""
+    names = stale.of_labels(labels)
+    return replace(
+        decision,
+        location=_with_lists(stale.told(location), labels),
+        stale=(*decision.stale, *names) if names else decision.stale,
+    )
 
 
 def _put(items: list[_Item | None], at: int, item: _Item) -> None:

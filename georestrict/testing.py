@@ -19,12 +19,15 @@ def tiny_database(
     countries: Mapping[str, str],
     networks: Mapping[str, str] | None = None,
     asns: Mapping[str, int | str] | None = None,
+    *,
+    date: date = _DATE,
 ) -> Database:
     """Return a database that holds just these ranges.
 
     ``countries`` maps networks to codes of countries or subdivisions (``"UA-43"``), ``networks``
     maps networks to what they are, as ``"category:confidence:provider"`` (several with ``|``
     between them), and ``asns`` maps them to AS numbers; without it, the database knows none.
+    ``date`` is that of all sources: how old the data is.
 
     >>> from georestrict.testing import tiny_database
     >>> db = tiny_database({"175.16.199.0/24": "CN"}, {"175.16.199.128/25": "vpn:high:Example"})
@@ -44,7 +47,7 @@ def tiny_database(
             layer=layer,
             format="networks",
             path="-",
-            date=_DATE,
+            date=date,
             licence="CC0-1.0",
             attribution="-",
         )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from georestrict._core import Tally
 from georestrict.decision import Code, Decision, Reason
@@ -47,8 +48,8 @@ class Verdicts:
         self._about_accounts = [word for words in self._conditions for word in words.about_accounts]
         self._certain = sum(1 << at for at in self._rules if self._decides(at))
         self._known: dict[tuple[object, ...], Tally] = {}
-        self.failure = self._tally(Location(), Reason.ERROR, Action.BLOCK)
-        self.preflight = self._tally(Location(), Reason.PREFLIGHT, Action.ALLOW)
+        self.failure = self._tally(Judged(Location()), Reason.ERROR, Action.BLOCK)
+        self.preflight = self._tally(Judged(Location()), Reason.PREFLIGHT, Action.ALLOW)
 
     def matching_location(self, location: Location) -> int:
         """Return the conditions whose words about the location match."""
@@ -90,20 +91,24 @@ class Verdicts:
         step = None if self._rules[at].unless else self._step(at, 1 << at, None)
         return step is not None and not step.depends and step.rule.action is not Action.COUNT
 
-    def of(self, matching: int, location: Location) -> Verdict:
-        """Return the verdict for a location and the conditions that match where from."""
+    def of(self, matching: int, location: Location, stale: tuple[str, ...] = ()) -> Verdict:
+        """Return the verdict for a location and the conditions that match where from.
+
+        ``stale`` names what of the location is too old; every decision tells it.
+        """
+        where = Judged(location, stale)
         counted: tuple[str, ...] = ()
         for at in bits(matching & self._rule_bits):
             step = self._step(at, matching, None)
             if step is None:
                 continue
             if step.depends:
-                return Program(matching, location)
+                return Program(matching, *where)
             if step.rule.action is Action.COUNT:
                 counted = (*counted, step.rule.name)
                 continue
-            return self._decided(step.rule, step.rule.actions[0], location, counted)
-        return self._without_rule(location, counted)
+            return self._decided(step.rule, step.rule.actions[0], where, counted)
+        return self._without_rule(where, counted)
 
     def for_route(self, program: Program, route: Route) -> Tally | Steps:
         """Return what a program says to a route; found once, unless there are too many routes."""
@@ -125,14 +130,14 @@ class Verdicts:
             if not steps and not step.depends:
                 if step.rule.action is not Action.COUNT:
                     action = step.rule.actions[0]
-                    return self._decided(step.rule, action, program.location, counted)
+                    return self._decided(step.rule, action, program.where, counted)
                 counted = (*counted, step.rule.name)
                 continue
             steps.append(step)
             if not step.depends and step.rule.action is not Action.COUNT:
                 break
         if not steps:
-            return self._without_rule(program.location, counted)
+            return self._without_rule(program.where, counted)
         return Steps(tuple(steps), counted)
 
     def _step(self, at: int, matching: int, route: Route | None) -> _Step | None:
@@ -172,8 +177,8 @@ class Verdicts:
             if action is Action.COUNT:
                 counted = (*counted, rule.name)
                 continue
-            return self._decided(rule, action, program.location, counted)
-        return self._without_rule(program.location, counted)
+            return self._decided(rule, action, program.where, counted)
+        return self._without_rule(program.where, counted)
 
     def sent_by(self, words: Words, request: Request, now: float) -> bool:
         """Return whether words about who sends a request match."""
@@ -202,20 +207,20 @@ class Verdicts:
         return self._tallies.setdefault(softened, Tally(softened))
 
     def _decided(
-        self, rule: Rule, action: Action, location: Location, counted: tuple[str, ...]
+        self, rule: Rule, action: Action, where: Judged, counted: tuple[str, ...]
     ) -> Tally:
-        return self._tally(location, _reason(rule), action, rule, counted)
+        return self._tally(where, _reason(rule), action, rule, counted)
 
-    def _without_rule(self, location: Location, counted: tuple[str, ...]) -> Tally:
-        if location.status is Status.KNOWN:
-            return self._tally(location, Reason.DEFAULT, self._policy.default, None, counted)
-        case = location.status.value
-        action = self._policy.fallback[Fallback(case)]
-        return self._tally(location, Reason(case), action, None, counted)
+    def _without_rule(self, where: Judged, counted: tuple[str, ...]) -> Tally:
+        status = where.location.status
+        if status is Status.KNOWN:
+            return self._tally(where, Reason.DEFAULT, self._policy.default, None, counted)
+        action = self._policy.fallback[Fallback(status.value)]
+        return self._tally(where, Reason(status.value), action, None, counted)
 
     def _tally(
         self,
-        location: Location,
+        where: Judged,
         reason: Reason,
         action: Action,
         rule: Rule | None = None,
@@ -223,7 +228,8 @@ class Verdicts:
     ) -> Tally:
         """Return what counts a decision, as the policy's mode has it; each is made once."""
         name = None if rule is None else rule.name
-        key = location.country, location.status, reason, action, name, counted
+        location, stale = where
+        key = location.country, location.status, reason, action, name, counted, stale
         tally = self._known.get(key)
         if tally is None:
             enforced = not self._policy.dry_run
@@ -239,6 +245,7 @@ class Verdicts:
                 warn_from=None if warning is None else warning.warn_from,
                 block_from=None if warning is None else warning.block_from,
                 counted=counted,
+                stale=stale,
                 location=Location(country=location.country, status=location.status),
             )
             tally = self._tallies.setdefault(decision, Tally(decision))
@@ -302,13 +309,26 @@ class Where:
             yield mask & mask >> count & mask >> 2 * count & every
 
 
+class Judged(NamedTuple):
+    """Where from, as rules see it, and the names of what of it is too old."""
+
+    location: Location
+    stale: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Program:
     """For a class whose decision depends on the request: the conditions that match where from."""
 
     matching: int
     location: Location
+    stale: tuple[str, ...] = ()
     outcomes: dict[int | None, Tally | Steps] = field(default_factory=dict)  #: by route
+
+    @property
+    def where(self) -> Judged:
+        """Where from, and what of it is too old."""
+        return Judged(self.location, self.stale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             str(environ.get("REQUEST_METHOD", "GET")),
             judgement.request.path,
             None if response is None else response.request_id,
+            judgement.data,
         )
 
 

@@ -40,8 +40,8 @@ PRIVATE = [
     "fc00::/7",
 ]  # of those the tests send
 FALLBACK = {
-    "allow": {"unknown": "allow", "private": "allow", "unresolved": "block"},
-    "block": {"unknown": "block", "private": "block", "unresolved": "block"},
+    "allow": {"unknown": "allow", "private": "allow", "unresolved": "block", "no_data": "block"},
+    "block": {"unknown": "block", "private": "block", "unresolved": "block", "no_data": "block"},
 }
 
 
@@ -55,11 +55,14 @@ class Answer(NamedTuple):
     would: str | None = None
     counted: tuple[str, ...] = ()
     emergency: bool = False
+    stale: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What is known of networks: the data, and the owner's lists."""
+    """What is known of networks: the data, and the owner's lists; all of it is of one date."""
+
+    date: datetime
 
     countries: Mapping[str, str] = field(default_factory=dict)
     subdivisions: Mapping[str, str] = field(default_factory=dict)
@@ -106,6 +109,13 @@ class Place(NamedTuple):
     lists: frozenset[str] = frozenset()
 
 
+def counted(answer: Answer) -> Answer:
+    """What tells a decision apart in the counts: not the lists that are too old."""
+    return answer._replace(
+        stale=frozenset(name for name in answer.stale if not name.startswith("list "))
+    )
+
+
 def decide(
     policy: Mapping[str, Any], world: World, asked: Asked, history: list[Seen] | None = None
 ) -> Answer:
@@ -113,7 +123,12 @@ def decide(
 
     The history has every request of an account before this one; this one is added, and counts.
     """
-    place = located(world, asked.address)
+    found = located(world, asked.address)
+    old = too_old(policy, world, asked.at)
+    place = still_seen(found, old)
+    held = [*found.categories, *(f"list {name}" for name in found.lists)]
+    held += ["country"] if found.status in ("known", "unknown") else []
+    stale = frozenset(held) & old.keys()
     history = [] if history is None else history
     if asked.account and place.country is not None:
         sure = [name for name, rank in place.categories.items() if rank >= MEDIUM]
@@ -127,12 +142,39 @@ def decide(
         if action == "count":
             counted.append(rule["name"])
             continue
-        return enforced(policy, asked, action, rule, reason_of(rule), tuple(counted))
+        said = enforced(policy, asked, action, rule, reason_of(rule), tuple(counted))
+        return said._replace(stale=stale)
     if place.status == "known":
-        return enforced(policy, asked, policy["default"], None, "default", tuple(counted))
+        said = enforced(policy, asked, policy["default"], None, "default", tuple(counted))
+        return said._replace(stale=stale)
     usual = FALLBACK[policy["default"]][place.status]
     action = policy.get("fallback", {}).get(place.status, usual)
-    return enforced(policy, asked, action, None, place.status, tuple(counted))
+    said = enforced(policy, asked, action, None, place.status, tuple(counted))
+    return said._replace(stale=stale)
+
+
+def too_old(policy: Mapping[str, Any], world: World, at: datetime) -> dict[str, str]:
+    """What has reached its limit, and what follows."""
+    limits = {"country": (policy, "no_data")}
+    limits |= {name: (limit, "keep") for name, limit in policy.get("categories", {}).items()}
+    limits |= {f"list {name}": (entry, "keep") for name, entry in policy.get("lists", {}).items()}
+    return {
+        name: limit.get("stale_action", usual)
+        for name, (limit, usual) in limits.items()
+        if "stale_after" in limit and at - world.date >= duration(limit["stale_after"])
+    }
+
+
+def still_seen(place: Place, old: Mapping[str, str]) -> Place:
+    """What rules see of a place: no country without data, and nothing that is ignored."""
+    categories = {
+        name: rank for name, rank in place.categories.items() if old.get(name) != "ignore"
+    }
+    lists = frozenset(name for name in place.lists if old.get(f"list {name}") != "ignore")
+    place = place._replace(categories=categories, lists=lists)
+    if old.get("country") == "no_data" and place.status in ("known", "unknown"):
+        return place._replace(status="no_data", country=None, subdivision=None)
+    return place
 
 
 def action_at(rule: Mapping[str, Any], at: datetime) -> str:
@@ -208,13 +250,18 @@ def countries_seen(
     word: Mapping[str, Any], asked: Asked, history: Sequence[Seen]
 ) -> frozenset[str]:
     """The countries of the account's requests, counted by the minute, that the word looks at."""
-    unit = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-    since = asked.at - int(word["within"][:-1]) * unit[word["within"][-1]]
+    since = asked.at - duration(word["within"])
     return frozenset(
         seen.country for seen in history
         if seen.account == asked.account and seen.at >= since.replace(second=0, microsecond=0)
         and (seen.category in word["categories"] if "categories" in word else seen.category in PROVING)
     )  # fmt: skip
+
+
+def duration(text: str) -> timedelta:
+    """Hours, days or weeks."""
+    unit = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+    return int(text[:-1]) * unit[text[-1]]
 
 
 def members(code: str) -> frozenset[str]:
@@ -355,6 +402,7 @@ def code_of(rule: Mapping[str, Any] | None, reason: str) -> str:
         "account": "account_location_restricted",
         "private": "network_not_allowed",
         "unresolved": "client_address_unresolved",
+        "no_data": "location_unavailable",
     }.get(reason, "unsupported_country_region_territory")
 
 

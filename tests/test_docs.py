@@ -283,7 +283,8 @@ def test_a_toml_block_is_a_policy_or_a_manifest_that_loads(
     if "[[source]]" in text:
         assert Manifest.load(path).compile()
     else:
-        engine = Engine(path, database=tiny_database({"81.2.69.0/24": "GB"}))
+        data = tiny_database({"81.2.69.0/24": "GB"}, {"81.2.69.200": "tor:high:Tor"})
+        engine = Engine(path, database=data)
         assert engine.policy.contact, "an example without a contact would teach the wrong thing"
         assert engine.policy.rules
 
@@ -381,16 +382,21 @@ def test_the_fallback_table_is_what_a_policy_does_by_itself(default: str) -> Non
 
 def test_the_fallback_table_names_the_codes_that_blocked_clients_get() -> None:
     rows = read_table(POLICY, "## Where there is no country")
-    engine = Engine(
-        {"default": "block", "contact": "https://example.com/"}, database=tiny_database({})
-    )
-    asked = {"unknown": "81.2.69.142", "private": "10.0.0.1", "unresolved": None}
+    policy = {"default": "block", "contact": "https://example.com/"}
+    engine = Engine(policy, database=tiny_database({}))
+    without = Engine(policy, database=Database.missing())
+    asked = {
+        "unknown": (engine, "81.2.69.142"),
+        "private": (engine, "10.0.0.1"),
+        "unresolved": (engine, None),
+        "no_data": (without, "81.2.69.142"),
+    }
     for case, row in zip(words(rows), rows, strict=True):
         if case in asked:
-            decision = engine.decide(asked[case])
+            decision = asked[case][0].decide(asked[case][1])
             assert (decision.reason, decision.code) == (
                 case,
-                row["a blocked client gets"].split("`")[1],
+                row["a blocked client gets"].rpartition(", ")[2].strip("`"),
             )
 
 

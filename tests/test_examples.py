@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def regions() -> Database:
             "73.10.1.0/24": "US-OH",
             "91.207.56.0/24": "UA-43",
         },
+        {"81.2.69.200": "tor:high:Tor"},
         asns={"73.10.0.0/24": 64500},
+        date=datetime.now(UTC).date(),  # what is too old would answer otherwise
     )
 
 

@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "decision": {"location", "policy"},
     "coverage": {"errors", "subdivisions", "database", "policy"},
     "labels": set(),
+    "age": {"errors", "tomlfile", "networks", "location", "database", "policy", "labels"},
     "lists": {
         "errors", "tomlfile", "_core", "sources", "table", "cache", "database", "policy",
         "coverage", "labels",
@@ -70,10 +71,10 @@ ALLOWED: dict[str, set[str]] = {
     "prepare": {"errors", "_core", "cache", "record", "database", "policy", "lists"},
     "snapshot": {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
-        "verdicts", "emergency",
+        "verdicts", "emergency", "age",
     },
     "engine": {
-        "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
+        "age", "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
         "watch", "prepare", "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
@@ -90,19 +91,20 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
+    "healthcheck": {"age", "engine", "policy"},
     "reload": {"engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",
-        "decision", "engine", "endpoints",
+        "decision", "engine", "endpoints", "healthcheck",
     },
     "trial": {
-        "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
+        "age", "coverage", "tomllines", "_core", "countries", "subdivisions", "groups", "networks", "sources",
         "location", "database", "extent", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts",
         "snapshot", "response",
     },
     "cli": {
-        "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
+        "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial", "update", "renewal",
     },

@@ -212,7 +212,7 @@ def test_c3_every_store_that_requests_fill_is_bounded(tiny: Database) -> None:
     classes = len(snapshot._lists.bases)
     carrying = sum(tiny.looked_through[base] for base in snapshot._lists.bases)
     pairs = carrying * (classes + 1)
-    assert 0 < len(snapshot._pairs) <= pairs
+    assert 0 < len(snapshot._others) <= pairs
     tallies = len(engine._tallies)
     assert tallies <= (len(snapshot.policy.rules) + 1) * (classes + pairs + 2)
     assert len(snapshot._decisions) <= classes * tallies

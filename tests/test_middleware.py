@@ -210,7 +210,7 @@ def test_f8_a_warned_request_is_served_with_a_header_that_is_only_ever_ours(
     assert answer.decision.action.value == "warn"
     assert [record for record in caplog.messages if record.startswith("warned ")] == [
         'warned country=SE reason=country rule="sweden" code=unsupported_country_region_territory '
-        'network=89.160.20.0/24 client=peer method="GET" path="/"'
+        'network=89.160.20.0/24 client=peer data=2026-01-01 method="GET" path="/"'
     ]
 
 

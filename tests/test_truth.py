@@ -7,6 +7,7 @@ the engine, of the plain evaluator (``tests/reference.py``) and of both middlewa
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +20,10 @@ from georestrict import Database, Engine, asgi
 from georestrict.decision import Decision
 from georestrict.testing import tiny_database
 from tests import web
-from tests.reference import EVERYWHERE, Answer, Asked, Seen, World, decide
+from tests.reference import EVERYWHERE, Answer, Asked, Seen, World, counted, decide
 
 WORLD = World(
+    date=datetime(2024, 6, 1, tzinfo=UTC),
     countries={
         "81.2.69.0/24": "GB",
         "175.16.199.0/24": "CN",
@@ -124,6 +126,10 @@ def dry(would: str, rule: str | None, reason: str, code: str | None, *counted: s
     return Answer("allow", rule, reason, code, would, counted)
 
 
+def old(answer: Answer, *stale: str) -> Answer:
+    return answer._replace(stale=frozenset(stale))
+
+
 def relieved(rule: str | None, reason: str, code: str) -> Answer:
     return Answer("warn", rule, reason, code, "block", emergency=True)
 
@@ -206,6 +212,16 @@ PARTNERS = policy(
     rule("no-cn", "block", countries=["CN", "JP"]),
     lists=LISTS,
 )
+AGED = {"stale_after": "38d"}  # on JULY_9
+UNTIL_JULY_9 = B | AGED
+KEPT = [UNTIL_JULY_9 | {"stale_action": action} for action in ("warn", "keep")]
+OLD_TOR = ANONYMISERS | {"categories": {"tor": AGED | {"stale_action": "ignore"}}}
+OLD_TOR_KEPT = ANONYMISERS | {"categories": {"tor": AGED}}
+OLD_PARTNERS = PARTNERS | {
+    "lists": LISTS | {"partners": LISTS["partners"] | AGED | {"stale_action": "ignore"}}
+}
+OLD_PARTNERS_KEPT = PARTNERS | {"lists": LISTS | {"partners": LISTS["partners"] | AGED}}
+NO_DATA = old(block(None, "no_data", "location_unavailable"), "country")
 NESTED = policy(
     rule("narrow", "warn", lists=["narrow"]), rule("wide", "block", lists=["wide"]), lists=LISTS
 )
@@ -713,6 +729,38 @@ ROWS = [
     Row("i6: an allow rule before the tunnel's decides first", PARTNER_TUNNEL, CLOUD_US, allow("partner", "request"), account="ann", headers=partner("partner-1"), before=((CN, DAY),)),
     Row("a tunnel in a dry run", {**TUNNEL, "mode": "dry-run"}, CLOUD_US, dry("block", "tunnel", "account", ACCOUNT), account="ann", before=((CN, DAY),)),
     Row("a tunnel in an emergency", TUNNEL, CLOUD_US, relieved("tunnel", "account", ACCOUNT), account="ann", before=((CN, DAY),), emergency=True),
+    # data that is too old
+    Row("H8 the last second before the hard limit", UNTIL_JULY_9, CN, NO_CN, at=LAST_SECOND),
+    Row("H8 at the hard limit there is no data", UNTIL_JULY_9, CN, NO_DATA, at=JULY_9),
+    Row("H8 nor for whom no rule names", UNTIL_JULY_9, GB, NO_DATA, at=JULY_9),
+    Row("H8 nor for an address of no country", UNTIL_JULY_9, UNKNOWN, NO_DATA, at=JULY_9),
+    Row("H8 a private address stays private", UNTIL_JULY_9, PRIVATE, allow(None, "private"), at=JULY_9),
+    Row("H8 who cannot be told cannot be told", UNTIL_JULY_9, NOBODY, block(None, "unresolved", UNRESOLVED), at=JULY_9),
+    Row("H8 without data the owner may allow", UNTIL_JULY_9 | {"fallback": {"no_data": "allow"}}, CN, old(allow(None, "no_data"), "country"), at=JULY_9),
+    Row("H8 or warn", UNTIL_JULY_9 | {"fallback": {"no_data": "warn"}}, CN, old(warn(None, "no_data", "location_unavailable"), "country"), at=JULY_9),
+    Row("H8 in a dry run", UNTIL_JULY_9 | {"mode": "dry-run"}, CN, old(dry("block", None, "no_data", "location_unavailable"), "country"), at=JULY_9),
+    Row("H8 in an emergency", UNTIL_JULY_9, CN, old(relieved(None, "no_data", "location_unavailable"), "country"), at=JULY_9, emergency=True),
+    Row("H8 countries that are kept block", KEPT[0], CN, old(NO_CN, "country"), at=JULY_9),
+    Row("H8 and allow", KEPT[1], GB, old(BY_DEFAULT, "country"), at=JULY_9),
+    Row("H8 a private address has no country that could be old", KEPT[1], PRIVATE, allow(None, "private"), at=JULY_9),
+    Row("H8 a network is one without data", RANGES | AGED, GB, old(block("ranges", "network", NETWORK), "country"), at=JULY_9),
+    Row("H8 a subdivision is gone", REGIONS | AGED, CRIMEA, NO_DATA, at=JULY_9),
+    Row("H8 a continent is gone", CONTINENTS | AGED, GB, NO_DATA, at=JULY_9),
+    Row("H8 a category is not", ANONYMISERS | AGED, TOR, old(block("anonymous", "category", ANONYMOUS), "country"), at=JULY_9),
+    Row("H8 an AS number is not", CLOUD | AGED, HK, old(block("cloud", "network", NETWORK), "country"), at=JULY_9),
+    Row("H8 a health path is open without data", GUARDED | AGED, CN, old(HEALTHY, "country"), "/healthz", at=JULY_9),
+    Row("H8 everyone but a country is everyone", EVERYONE_ELSE | AGED, GB, old(block("everyone-else", "country", COUNTRY), "country"), at=JULY_9),
+    Row("H8 without data an account is nowhere", SEEN_HERE | AGED, CN, NO_DATA, account="ann", at=JULY_9),
+    Row("I7 the last second before a category's limit", OLD_TOR, TOR, block("anonymous", "category", ANONYMOUS), at=LAST_SECOND),
+    Row("I7 a category past its limit is ignored", OLD_TOR, TOR, old(BY_DEFAULT, "tor"), at=JULY_9),
+    Row("I7 or kept", OLD_TOR_KEPT, TOR, old(block("anonymous", "category", ANONYMOUS), "tor"), at=JULY_9),
+    Row("I7 another category goes on", OLD_TOR, PROXY, block("anonymous", "category", ANONYMOUS), at=JULY_9),
+    Row("I7 who is in none has nothing old", OLD_TOR, GB, BY_DEFAULT, at=JULY_9),
+    Row("I7 an account is no longer seen through it", IN_BRITAIN | {"categories": OLD_TOR["categories"]}, CLOUD_US, block("tunnel", "account", ACCOUNT), account="ann", before=((TOR, MINUTE),), at=JULY_9 + HOUR),
+    Row("a list until its limit", OLD_PARTNERS, CN_PARTNER, allow("partners", "network"), at=LAST_SECOND),
+    Row("a list past its limit is ignored", OLD_PARTNERS, CN_PARTNER, old(block("no-cn", "country", COUNTRY), "list partners"), at=JULY_9),
+    Row("or kept", OLD_PARTNERS_KEPT, CN_PARTNER, old(allow("partners", "network"), "list partners"), at=JULY_9),
+    Row("who is in no list has nothing old", OLD_PARTNERS, CN, block("no-cn", "country", COUNTRY), at=JULY_9),
     # and-ed words
     Row("all words met", ALL_WORDS, expected=block("narrow", "country", COUNTRY), **met()),
     Row("all words but the country", ALL_WORDS, expected=BY_DEFAULT, **met(who=CN)),
@@ -846,11 +894,23 @@ def told(decision: Decision) -> Answer:
         None if decision.would is None else decision.would.value,
         decision.counted,
         decision.emergency,
+        frozenset(decision.stale),
     )
 
 
 def world_database() -> Database:
-    return tiny_database({**WORLD.countries, **WORLD.subdivisions}, WORLD.networks, asns=WORLD.asns)
+    return tiny_database(
+        {**WORLD.countries, **WORLD.subdivisions},
+        WORLD.networks,
+        asns=WORLD.asns,
+        date=WORLD.date.date(),
+    )
+
+
+def write_list(folder: Path, name: str) -> None:
+    path = folder / f"{name}.txt"
+    path.write_text("\n".join(WORLD.lists[name]))
+    os.utime(path, (WORLD.date.timestamp(), WORLD.date.timestamp()))
 
 
 @pytest.fixture(scope="session")
@@ -863,8 +923,8 @@ def engine_of(row: Row, world: Database, tmp_path: Path) -> Engine:
     """An engine whose clock stands at the row's time."""
     document = dict(row.policy)
     if "lists" in document:
-        for name, networks in WORLD.lists.items():
-            (tmp_path / f"{name}.txt").write_text("\n".join(networks))
+        for name in WORLD.lists:
+            write_list(tmp_path, name)
         document["lists"] = {
             name: {**lines, "path": str(tmp_path / lines["path"])} for name, lines in document["lists"].items()
         }  # fmt: skip
@@ -935,6 +995,10 @@ def counted_once(engine: Engine) -> Answer:
     return told(decision)
 
 
+def status_of(row: Row) -> int:
+    return 503 if row.expected.code == "location_unavailable" else 403
+
+
 @rows
 def test_the_asgi_middleware_does_what_the_table_says(row: Row, engine_of: Engine) -> None:
     app = web.Recorder()
@@ -949,14 +1013,14 @@ def test_the_asgi_middleware_does_what_the_table_says(row: Row, engine_of: Engin
     if not row.has_raw:
         del scope["raw_path"]
     start, *_ = web.run_asgi(guarded, scope, ({"type": "websocket.connect"},))
-    assert counted_once(engine_of) == row.expected
+    assert counted_once(engine_of) == counted(row.expected)
     assert app.served is (row.expected.action != "block")
     if app.served:
         assert told(app.left["georestrict"]) == row.expected
     elif row.protocol == "websocket":
         assert start == {"type": "websocket.close", "code": 1008, "reason": ""}
     else:
-        assert start["status"] == 403
+        assert start["status"] == status_of(row)
 
 
 @pytest.mark.parametrize(
@@ -975,9 +1039,9 @@ def test_the_wsgi_middleware_does_what_the_table_says(row: Row, engine_of: Engin
         identify=lambda environ: row.account,
         annotate=True,
     )
-    assert counted_once(engine_of) == row.expected
+    assert counted_once(engine_of) == counted(row.expected)
     assert (answer.status, answer.served) == (
-        (403, False) if row.expected.action == "block" else (200, True)
+        (status_of(row), False) if row.expected.action == "block" else (200, True)
     )
     if answer.served:
         assert answer.decision is not None

@@ -9,6 +9,7 @@ never decides otherwise than the slow way would.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -88,6 +89,8 @@ class Passes:
     decision)``, or None for what is not known or no plain allow; both may end early. ``routes``
     has the route of each path that was seen lately, as it was sent: all under ``""`` or, where that
     is missing, by the request's method, and under ``WEBSOCKET``.
+
+    Where data grows too old at some time, that holds for a while only (:meth:`hold`).
     """
 
     def __init__(
@@ -112,6 +115,20 @@ class Passes:
         self.table, self.verdict_of, self.kinds = table, verdict_of, kinds
         self.tallies, self.decisions, self.by_path = tuple(tallies), decisions, by_path
         self.routes = routes
+        #: from when on and until when the gate decides; None: always
+        self.period: tuple[int, int] | None = None
+
+    def hold(self, since: int, until: int) -> None:
+        """Let the gate decide from ``since`` on and before ``until`` only, else all goes slow.
+
+        Both are whole seconds since the epoch, by the system's clock.
+        """
+        self.period = int(since), int(until)
+
+    def holds(self) -> bool:
+        """Return whether the gate may decide now."""
+        period = self.period
+        return period is None or period[0] <= time.time() < period[1]
 
 
 class Current:
@@ -167,6 +184,8 @@ class Gate:
         if not isinstance(found, tuple):
             return None
         passes = self._current.passes
+        if not passes.holds():
+            return None
         number = passes.table.find_value(*found)
         verdict = passes.verdict_of[number]
         kind = passes.kinds[verdict]

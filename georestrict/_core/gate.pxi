@@ -5,6 +5,7 @@ from cpython.dict cimport PyDict_CheckExact, PyDict_GetItem
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.time cimport time as seconds_now
 
 WEBSOCKET = "web socket"
 
@@ -71,6 +72,9 @@ cdef class Passes:
     cdef list by_path
     cdef dict routes
     cdef dict all_routes
+    cdef bint limited
+    cdef int64_t since
+    cdef int64_t until
 
     def __cinit__(
         self, Table table not None, verdict_of, bytes kinds not None, tallies, list decisions not None,
@@ -93,6 +97,28 @@ cdef class Passes:
         self.by_path = by_path
         self.routes = routes
         self.all_routes = routes.get("")
+
+    def hold(self, int64_t since, int64_t until):
+        """Let the gate decide from ``since`` on and before ``until`` only, else all goes slow."""
+        self.since = since  # nothing can come between these lines
+        self.until = until
+        self.limited = True
+
+    @property
+    def period(self):
+        """From when on and until when the gate decides; None: always."""
+        return (self.since, self.until) if self.limited else None
+
+    def holds(self):
+        """Return whether the gate may decide now."""
+        return self.hold_now()
+
+    cdef inline bint hold_now(self) noexcept:
+        cdef int64_t now
+        if not self.limited:
+            return True
+        now = seconds_now(NULL)
+        return self.since <= now < self.until
 
 
 cdef struct Pass:
@@ -173,6 +199,8 @@ cdef class Gate:
         if version <= 0:
             return False
         passes = self.current.held
+        if not passes.hold_now():
+            return False
         if version == 4:
             number = passes.table.find_hot(<uint32_t>low)
         else:

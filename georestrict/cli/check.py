@@ -97,6 +97,7 @@ def check(
                         "reason": decision.reason,
                         "rule": decision.rule,
                         "code": decision.code,
+                        "stale": decision.stale,
                         "country": location.country,
                         "status": location.status,
                         "categories": dict(location.categories),
@@ -116,7 +117,7 @@ def check(
                     text,
                     where,
                     action,
-                    decision.reason,
+                    _reason(decision),
                     decision.rule or "-",
                     "; ".join(f"{match.value} {told(match)}" for match in matches) or "-",
                 )
@@ -124,6 +125,11 @@ def check(
     if not as_json:
         print_table(("ADDRESS", "COUNTRY", "ACTION", "REASON", "RULE", "MATCHED"), rows)
     end(invalid, total)
+
+
+def _reason(decision: Decision) -> str:
+    stale = f" (stale: {', '.join(decision.stale)})" if decision.stale else ""
+    return f"{decision.reason}{stale}"
 
 
 def _action(decision: Decision) -> str:

@@ -6,12 +6,14 @@ wrong is an error then, with the place, the offending word and the fix.
 """
 
 from georestrict.policy.accounts import ManyCountries, SeenIn
+from georestrict.policy.limits import CategoryLimit, StaleAction
 from georestrict.policy.rules import Action, Rule
 from georestrict.policy.values import Credential, Fallback, ListFile, Policy
 from georestrict.policy.words import Words
 
 __all__ = [
     "Action",
+    "CategoryLimit",
     "Credential",
     "Fallback",
     "ListFile",
@@ -19,5 +21,6 @@ __all__ = [
     "Policy",
     "Rule",
     "SeenIn",
+    "StaleAction",
     "Words",
 ]

@@ -16,7 +16,7 @@ from georestrict.policy import checks
 #: What may be expected.
 EXPECTED = ("allow", "warn", "block")
 #: What an address may be, besides one in a country.
-WITHOUT_COUNTRY = ("unknown", "private", "unresolved")
+WITHOUT_COUNTRY = ("unknown", "private", "unresolved", "no_data")
 _ABOUT_A_PLACE = ("subdivision", "categories", "lists", "asn")
 
 
@@ -26,7 +26,8 @@ class Case:
 
     It comes from an ``address``, of which the data tells where it is; or from a ``country``, with
     what else is supposed of its network; or from none, as ``case`` tells. An address and a country
-    together also say where the data must have the address. Without ``at`` it is judged by now.
+    together also say where the data must have the address. Without ``at`` it is judged by now. Of
+    what the data tells of an address the age counts; what is supposed has none.
     ``credentials`` are those that the request is supposed to show. ``account_seen_in`` gives it an
     account, and says how long ago that was seen in which country (``CN``, or ``CN:hosting`` for
     through a network of that category). ``rule``, ``reason``, ``code``

@@ -224,6 +224,14 @@ def duration(value: Any, key: str) -> timedelta:
     return int(matched[1]) * _UNITS[matched[2]]
 
 
+def length(time: timedelta) -> str:
+    """Return a length of time as policies have it."""
+    hours, rest = divmod(time, timedelta(hours=1))
+    if rest:
+        return str(time)
+    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
+
+
 def _country(text: str) -> frozenset[str]:
     if text.startswith("@"):
         return groups.expand(text)

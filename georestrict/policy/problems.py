@@ -38,8 +38,10 @@ _VALUES: dict[str, Any] = {
     "country": "DE",
     "within": "14d",
     "more_than": 3,
+    "stale_after": "90d",
 }
 _TABLES: dict[str, dict[str, Any]] = {
+    "categories": {"stale_after": "90d"},
     "lists": {"path": "-"},
     "credentials": {"header": "X", "sha256": ["0" * 64]},
     "responses": {"type": "json"},
@@ -102,6 +104,7 @@ def _follows(wrong: KeyPath, tail: str, removed: Set[KeyPath]) -> bool:
     return (
         any(gone[: len(wrong)] == wrong for gone in removed)
         or any((*wrong[:-1], key) in removed for key in instead)
+        or (wrong[-1:] == ("stale_action",) and (*wrong[:-1], "stale_after") in removed)
         or (undefined is not None and (f"{undefined[1]}s",) in removed)
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from georestrict.errors import ConfigurationError
+from georestrict.networks import Category
 from georestrict.policy import checks
 from georestrict.policy.cases import checked_cases
+from georestrict.policy.limits import CategoryLimit
 from georestrict.policy.places import line_of, walked
 from georestrict.policy.responses import checked_forms
 from georestrict.policy.rules import Rule
@@ -23,9 +25,12 @@ POLICY_KEYS = (
     "contact",
     "response",
     "stale_after",
+    "stale_action",
+    "warn_after",
     "paths_ignore_case",
     "emergency_file",
     "fallback",
+    "categories",
     "lists",
     "credentials",
     "responses",
@@ -33,9 +38,12 @@ POLICY_KEYS = (
     "tests",
 )
 RULE_KEYS = ("name", "action", "warn_from", "block_from", "until", "response", *CHECKS, "unless")
-LIST_KEYS = ("path", "allow_empty")
+LIST_KEYS = ("path", "allow_empty", "stale_after", "stale_action")
+CATEGORY_KEYS = ("stale_after", "stale_action")
 CREDENTIAL_KEYS = ("header", "sha256", "until")
 MODES = ("enforce", "dry-run")
+
+_Value = TypeVar("_Value")
 
 
 def from_file(path: Path) -> Policy:
@@ -59,7 +67,7 @@ def from_mapping(document: Mapping[str, Any], place: str, folder: Path) -> Polic
             checks.fail("default", 'is missing; write default = "allow" or default = "block"')
         given: dict[str, Any] = {
             key: document[key]
-            for key in ("default", "contact", "response", "paths_ignore_case", "stale_after")
+            for key in ("default", "contact", "response", "paths_ignore_case")
             if key in document
         }
         if "mode" in document:
@@ -68,14 +76,18 @@ def from_mapping(document: Mapping[str, Any], place: str, folder: Path) -> Polic
             checks.contact(document["contact"], "contact")
         if "response" in document:
             checks.name(document["response"], "response")
-        if "stale_after" in document:
-            checks.duration(document["stale_after"], "stale_after")
+        for key in ("stale_after", "stale_action", "warn_after"):
+            if key in document:
+                checks.not_left_out(document[key], key)
+                given[key] = document[key]
         if "emergency_file" in document:
             given["emergency_file"] = folder / _path(document["emergency_file"], "emergency_file")
         if "fallback" in document:
             checks.table(document["fallback"], "fallback")
             checks.not_empty(document["fallback"], "fallback", 'unknown = "block"')
             given["fallback"] = document["fallback"]
+        if "categories" in document:
+            given["categories"] = _categories(document["categories"])
         if "lists" in document:
             given["lists"] = _lists(document["lists"], folder)
         if "credentials" in document:
@@ -103,22 +115,36 @@ def _lists(tables: Any, folder: Path) -> dict[str, ListFile]:
         path = entry["path"]
         if not isinstance(path, str) or not path:
             checks.fail(f"{key}.path", f"is {path!r}, must name the file with the networks")
-        allow_empty = checks.flag(entry.get("allow_empty", False), f"{key}.allow_empty")
-        lists[name] = ListFile(path=folder / path, allow_empty=allow_empty)
+        checks.flag(entry.get("allow_empty", False), f"{key}.allow_empty")
+        lists[name] = _built(ListFile, {**entry, "path": folder / path}, key)
     return lists
+
+
+def _categories(tables: Any) -> dict[Category, CategoryLimit]:
+    checks.table(tables, "categories", tuple(Category))
+    limits = {}
+    for name, key, entry in _named(tables, "categories", CATEGORY_KEYS, "stale_after"):
+        limits[Category(name)] = _built(CategoryLimit, entry, key)
+    return limits
 
 
 def _credentials(tables: Any) -> dict[str, Credential]:
     credentials = {}
     for name, key, entry in _named(tables, "credentials", CREDENTIAL_KEYS, "header", "sha256"):
-        try:
-            credentials[name] = Credential(**entry)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{key}.{error}") from None
+        credentials[name] = _built(Credential, entry, key)
     return credentials
 
 
+def _built(kind: Callable[..., _Value], entry: Mapping[str, Any], key: str) -> _Value:
+    """Return a value of a table; an error names the key below the table's."""
+    try:
+        return kind(**entry)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{key}.{error}") from None
+
+
 _WHAT = {
+    "stale_after": "say how old what is known of it may grow, such as '14d'",
     "path": "name the file with the networks",
     "header": "name the header that is shown",
     "sha256": "list the sums of its values",

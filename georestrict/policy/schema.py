@@ -17,6 +17,7 @@ from georestrict.policy import reader
 from georestrict.policy.accounts import KEYS, MOST_SIGHTINGS
 from georestrict.policy.cases import CASE_KEYS, EXPECTED, WITHOUT_COUNTRY
 from georestrict.policy.checks import PROTOCOLS
+from georestrict.policy.limits import OF_COUNTRIES, OF_OTHERS
 from georestrict.policy.responses import FORM_KEYS, SUBJECTS, TEXT_KEYS, ResponseType
 from georestrict.policy.rules import DECIDED, Action
 from georestrict.policy.values import Fallback
@@ -177,6 +178,16 @@ _LIST: dict[str, _Schema] = {
         _TEXT, "The file with the networks, or a folder of such files, from the policy's folder."
     ),
     "allow_empty": _told(_FLAG, "Whether it may have no network."),
+    "stale_after": _told(_DURATION, "How old its oldest file may grow, such as 7d."),
+    "stale_action": _told(_words(OF_OTHERS), "What follows: rules ignore it, or it is kept."),
+}
+_CATEGORY_LIMIT: dict[str, _Schema] = {
+    "stale_after": _told(_DURATION, "How old what is known of it may grow, such as 14d."),
+    "stale_action": _told(_words(OF_OTHERS), "What follows: rules ignore it, or it is kept."),
+}
+_LIMIT: _Schema = {
+    "if": {"required": ["stale_action"]},
+    "then": {"required": ["stale_after"]},
 }
 _CREDENTIAL: dict[str, _Schema] = {
     "header": _told(_TOKEN, "The header in which it is shown."),
@@ -285,14 +296,34 @@ _POLICY: dict[str, _Schema] = {
     "paths_ignore_case": _told(
         _FLAG, "Whether blocking rules match paths in any case, as the app's routes do."
     ),
-    "stale_after": _told(_DURATION, "The oldest data, such as 90d."),
+    "stale_after": _told(_DURATION, "The hard limit of the country data's age, such as 90d."),
+    "stale_action": _told(
+        _words(OF_COUNTRIES), "What follows: no address has a country, a warning, or it is kept."
+    ),
+    "warn_after": _told(_DURATION, "The age from which on the log warns, such as 45d."),
     "emergency_file": _told(_TEXT, "While this file exists, blocks are warnings."),
     "fallback": _told(
         _table({str(case): _words(DECIDED) for case in Fallback}) | {"minProperties": 1},
         "What happens where there is no country to judge by.",
     ),
+    "categories": _told(
+        _table(
+            {
+                str(category): _told(
+                    _table(
+                        {key: _CATEGORY_LIMIT[key] for key in reader.CATEGORY_KEYS}, "stale_after"
+                    ),
+                    f"How old what is known of {category} may grow.",
+                )
+                for category in Category
+            }
+        )
+        | {"minProperties": 1},
+        "How old what is known of a category may grow.",
+    ),
     "lists": _told(
-        _named(_table({key: _LIST[key] for key in reader.LIST_KEYS}, "path")), "Lists of networks."
+        _named(_table({key: _LIST[key] for key in reader.LIST_KEYS}, "path") | _LIMIT),
+        "Lists of networks.",
     ),
     "credentials": _told(
         _named(_table({k: _CREDENTIAL[k] for k in reader.CREDENTIAL_KEYS}, "header", "sha256")),
@@ -357,5 +388,6 @@ def schema() -> dict[str, Any]:
         "title": "georestrict policy",
         "description": "Which requests are allowed, warned or blocked, by where they come from.",
         **_table({key: _POLICY[key] for key in reader.POLICY_KEYS}, "default"),
+        **_LIMIT,
         "$defs": {"country_or_group": _COUNTRY_OR_GROUP},
     }

@@ -12,9 +12,17 @@ from types import MappingProxyType
 from typing import Any
 
 from georestrict.errors import ConfigurationError
+from georestrict.networks import Category
 from georestrict.policy import checks
 from georestrict.policy.accounts import KEYS, AccountWord
 from georestrict.policy.cases import Case
+from georestrict.policy.limits import (
+    OF_COUNTRIES,
+    OF_OTHERS,
+    CategoryLimit,
+    StaleAction,
+    settle_limit,
+)
 from georestrict.policy.responses import BUILT_IN, ResponseForm
 from georestrict.policy.rules import DECIDED, Action, Rule
 from georestrict.policy.words import Words, settle
@@ -31,10 +39,20 @@ class Fallback(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFile:
-    """A list of networks in a file."""
+    """A list of networks in a file, or in a folder's files, and how old it may grow.
+
+    Raises:
+        ConfigurationError: naming the key and the fix.
+    """
 
     path: Path
     allow_empty: bool = False
+    stale_after: timedelta | None = None
+    stale_action: StaleAction | None = None
+
+    def __post_init__(self) -> None:
+        """Check the limit."""
+        settle_limit(self, OF_OTHERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +99,11 @@ class Policy:
     contact: str | None = None
     response: str | None = None
     stale_after: timedelta | None = None
+    stale_action: StaleAction | None = None
+    warn_after: timedelta | None = None
     emergency_file: Path | None = None
     fallback: Mapping[Fallback, Action] = field(default_factory=dict, hash=False)
+    categories: Mapping[Category, CategoryLimit] = field(default_factory=dict, hash=False)
     lists: Mapping[str, ListFile] = field(default_factory=dict, hash=False)
     credentials: Mapping[str, Credential] = field(default_factory=dict, hash=False)
     responses: Mapping[str, ResponseForm] = field(default_factory=dict, hash=False)
@@ -163,8 +184,7 @@ class Policy:
             checks.flag(self.paths_ignore_case, "paths_ignore_case")
             if self.contact is not None:
                 checks.contact(self.contact, "contact")
-            if self.stale_after is not None:
-                settle(self, "stale_after", checks.duration(self.stale_after, "stale_after"))
+            self._check_limits()
             settle(self, "fallback", _filled(self.default, self.fallback))
             for tables in ("lists", "credentials", "responses"):
                 for name in getattr(self, tables):
@@ -177,6 +197,20 @@ class Policy:
             self._check_tests()
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.place}: {error}") from None
+
+    def _check_limits(self) -> None:
+        settle_limit(self, OF_COUNTRIES)
+        if self.warn_after is not None:
+            settle(self, "warn_after", checks.duration(self.warn_after, "warn_after"))
+            if self.stale_after is not None and self.warn_after >= self.stale_after:
+                checks.fail(
+                    "warn_after",
+                    f"is {checks.length(self.warn_after)}, not before stale_after "
+                    f"{checks.length(self.stale_after)}, so it would never be said; warn earlier",
+                )
+        checks.table(self.categories, "categories", tuple(Category))
+        limits = {Category(name): limit for name, limit in self.categories.items()}
+        settle(self, "categories", MappingProxyType(limits))
 
     def _check_rules(self) -> None:
         names: dict[str, int] = {}

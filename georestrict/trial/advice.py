@@ -12,6 +12,7 @@ from georestrict.labels import Label, NetworksLabel
 from georestrict.location import Location, Status
 from georestrict.policy import Action, Fallback, Policy, Words
 from georestrict.policy.accounts import KEYS, PROVING, AccountWord, SeenIn
+from georestrict.policy.checks import length
 from georestrict.policy.places import line_of
 from georestrict.policy.problems import Problem
 from georestrict.policy.words import whole_families
@@ -20,7 +21,6 @@ from georestrict.tomllines import KeyPath
 from georestrict.trial.cases import place_of, request_of, tried
 from georestrict.trial.hidden import hidden, reach, some
 from georestrict.trial.judge import Asked, Judge, asked_by
-from georestrict.trial.past import length
 
 #: How long sightings are kept, unless the app says otherwise (``Accounts``).
 USUALLY_KEPT = timedelta(days=30)
@@ -53,6 +53,7 @@ def advice(
             *_without_territories(policy, document),
             *_unused(policy),
             *(_undated(snapshot, now) if snapshot is not None else ()),
+            *(_too_old(snapshot, now) if snapshot is not None else ()),
             *_without_contact(policy),
         )
     ]
@@ -60,6 +61,29 @@ def advice(
 
 
 _Told = Iterator[tuple[KeyPath, str]]
+
+
+def _too_old(snapshot: Snapshot, now: datetime) -> _Told:
+    for aging in snapshot.ages.all:
+        for word, limit, moment in (
+            ("stale_after", aging.stale_after, aging.stale_from),
+            ("warn_after", aging.warn_after, aging.warns_from),
+        ):
+            if limit is None:
+                continue
+            key = f"{aging.key}{word}"
+            if aging.date is None:
+                told = "nothing that it is about grows old, so it is never reached; remove it"
+            elif now.timestamp() >= moment:
+                days, date = aging.days(now.timestamp()), f"{aging.date:%Y-%m-%d}"
+                told = (
+                    f"is {length(limit)}, and the data in use is older: of {date}, {days} days; "
+                    "bring newer data, or allow more"
+                )
+            else:
+                continue
+            kind, _, name = aging.key.rstrip(".").partition(".")
+            yield (kind, name, word) if kind else (word,), f"{key}: {told}"
 
 
 def _ended(policy: Policy, now: datetime) -> _Told:

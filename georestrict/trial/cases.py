@@ -40,7 +40,8 @@ def tried(snapshot: Snapshot, case: Case) -> Trial:
     policy = snapshot.policy
     request = request_of(case, snapshot)
     location, labels = place_of(snapshot, case)
-    decision = snapshot.decide_at(location, labels, request)[1]
+    aged = case.address is not None
+    decision = snapshot.decide_at(location, labels, request, aged=aged)[1]
     status = _status(decision, policy, case)
     got = {
         "expect": str(decision.decided),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from georestrict.age import Ages, changed_at
 from georestrict.coverage import check_coverage
 from georestrict.database import Database
 from georestrict.extent import SPACE, SUBNET, sizes
@@ -56,7 +57,7 @@ def differences(old: Policy, new: Policy, database: Database, at: float) -> Diff
     """
     for policy in (old, new):
         check_coverage(policy, database)
-    classes = _measured(old, new, database)
+    classes = _measured(old, new, database, at)
     judges = Judge(old), Judge(new)
     requests, left = kinds_of((old, new), judges)
     alike = _alike(classes, judges)
@@ -72,13 +73,14 @@ def differences(old: Policy, new: Policy, database: Database, at: float) -> Diff
 
 class _Class(NamedTuple):
     location: Location
+    judged: tuple[Location, Location]  #: as the rules of the old policy see it, and of the new
     labels: tuple[frozenset[Label], frozenset[Label]]  #: those of the old policy, and the new
     parts: tuple[str, ...]
     ipv4: int
     ipv6: int  #: addresses
 
 
-def _measured(old: Policy, new: Policy, database: Database) -> list[_Class]:
+def _measured(old: Policy, new: Policy, database: Database, at: float) -> list[_Class]:
     """Return the classes that the data and both policies' lists and networks tell apart."""
     both = Policy(
         default=Action.ALLOW,
@@ -92,7 +94,11 @@ def _measured(old: Policy, new: Policy, database: Database) -> list[_Class]:
     )
     painted = Lists(both, database)
     measured = {version: sizes(painted.table.runs(version), version) for version in SPACE}
-    classes = [_Class(Location(status=Status.UNRESOLVED), (frozenset(), frozenset()), (), 0, 0)]
+    stale_old, stale_new = (
+        Ages(policy, database, changed_at(policy)).at(at) for policy in (old, new)
+    )
+    nobody = Location(status=Status.UNRESOLVED)
+    classes = [_Class(nobody, (nobody, nobody), (frozenset(), frozenset()), (), 0, 0)]
     for number, (base, held) in enumerate(zip(painted.bases, painted.held, strict=True)):
         size4, size6 = measured[4][number], measured[6][number]
         if database.looked_through[base] or not (size4 or size6):
@@ -101,7 +107,11 @@ def _measured(old: Policy, new: Policy, database: Database) -> list[_Class]:
         classes.append(
             _Class(
                 location,
-                (_seen(labels, "old "), _seen(labels, "new ")),
+                (stale_old.judged(location), stale_new.judged(location)),
+                (
+                    stale_old.seen(_seen(labels, "old ")),
+                    stale_new.seen(_seen(labels, "new ")),
+                ),
                 _parts(location, labels),
                 size4,
                 size6,
@@ -148,19 +158,20 @@ def _parts(location: Location, labels: frozenset[Label]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-# What both policies' conditions match, whether there is a country, and what they keep of accounts.
-_Alike = tuple[int, int, Status, Place | None, Place | None]
+# What both policies' conditions match, whether they see a country, and what they keep of accounts.
+_Alike = tuple[int, int, Status, Status, Place | None, Place | None]
 
 
 def _alike(classes: Sequence[_Class], judges: tuple[Judge, Judge]) -> list[_Alike]:
     """Return for each class what decides about it: those that have it in common are judged once."""
     return [
         (
-            judges[0].matching(each.location, each.labels[0]),
-            judges[1].matching(each.location, each.labels[1]),
-            each.location.status,
-            judges[0].sighting(each.location),
-            judges[1].sighting(each.location),
+            judges[0].matching(each.judged[0], each.labels[0]),
+            judges[1].matching(each.judged[1], each.labels[1]),
+            each.judged[0].status,
+            each.judged[1].status,
+            judges[0].sighting(each.judged[0]),
+            judges[1].sighting(each.judged[1]),
         )
         for each in classes
     ]
@@ -176,12 +187,10 @@ def _changes(
     """Return what changes for one kind of request."""
     said: dict[_Alike, tuple[Action, Action]] = {}
     # of those that are alike, whichever: nothing else of a location matters
-    for key, location in {
-        key: each.location for key, each in zip(alike, classes, strict=True)
-    }.items():
+    for key, judged in {key: each.judged for key, each in zip(alike, classes, strict=True)}.items():
         said[key] = (
-            judges[0].decide(key[0], location, asked, at).decided,
-            judges[1].decide(key[1], location, asked, at).decided,
+            judges[0].decide(key[0], judged[0], asked, at).decided,
+            judges[1].decide(key[1], judged[1], asked, at).decided,
         )
     if all(before is after for before, after in said.values()):
         return []

@@ -11,10 +11,10 @@ from georestrict.location import Location
 from georestrict.paths import is_normal
 from georestrict.policy import Action, Policy, Rule, Words
 from georestrict.policy.accounts import KEYS, AccountWord, SeenIn
+from georestrict.policy.checks import length
 from georestrict.policy.words import CHECKS, WHERE
 from georestrict.request import Request
 from georestrict.routes import Routes
-from georestrict.trial.past import length
 from georestrict.verdicts import Where
 
 _ABOUT_THE_REQUEST = ("hosts", "paths", "methods", "protocols")

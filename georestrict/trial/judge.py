@@ -15,10 +15,10 @@ from georestrict.labels import Label
 from georestrict.location import Location
 from georestrict.policy import Policy, Rule, Words
 from georestrict.policy.accounts import AccountWord
-from georestrict.policy.checks import PROTOCOLS
+from georestrict.policy.checks import PROTOCOLS, length
 from georestrict.request import Request
 from georestrict.routes import Route
-from georestrict.trial.past import SOMEBODY, Place, length, supposed
+from georestrict.trial.past import SOMEBODY, Place, supposed
 from georestrict.verdicts import Program, Steps, Verdicts
 
 _FAR = "/…"  # a path that no pattern of a policy names

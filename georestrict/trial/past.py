@@ -55,11 +55,3 @@ def supposed(seen: Iterable[tuple[str, timedelta]], now: float) -> Past:
 def somebody() -> Identity:
     """Return who sends a request with a past."""
     return Identity(lambda _: SOMEBODY)
-
-
-def length(time: timedelta) -> str:
-    """Return a length of time as policies have it."""
-    hours, rest = divmod(time, timedelta(hours=1))
-    if rest:
-        return str(time)
-    return f"{hours}h" if hours % 24 else f"{hours // 24}d"

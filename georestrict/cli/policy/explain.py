@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from georestrict.age import Ages
 from georestrict.cli import options
 from georestrict.cli.inputs import told, what_is_wrong
 from georestrict.database import Database, number_of
@@ -16,6 +17,7 @@ from georestrict.decision import Decision
 from georestrict.location import Location, Status
 from georestrict.paths import as_sent
 from georestrict.policy import Action, Policy
+from georestrict.policy.checks import length
 from georestrict.request import Request
 from georestrict.response.block import blocked, form_of
 from georestrict.snapshot import Snapshot
@@ -75,7 +77,8 @@ def explain(
     if account_seen:
         request.identity, request.history = somebody(), supposed(account_seen, now)
     given = None if address == "-" else address
-    location, labels = snapshot.place(given)
+    stale = snapshot.ages.at(now)
+    location, labels = snapshot.place(given, stale)
     decision = snapshot.judge(given, request)[1]  # first: it counts that the account is here
     tried = explained(policy, Sender(location=location, labels=labels, request=request, now=now))
     entries = [f"{match.value}: {told(match)}" for match in snapshot.list_matches(given or "")]
@@ -85,7 +88,8 @@ def explain(
         return
     moment = options.shown(datetime.fromtimestamp(now, UTC).replace(microsecond=0))
     in_lists = "".join(f"in list {entry}\n" for entry in entries)
-    click.echo(f"{_where(address, location)}\n{in_lists}{method} {path}, {moment}\n")
+    where = f"{_where(address, location)}\n{_too_old(decision, snapshot.ages)}{in_lists}"
+    click.echo(f"{where}{method} {path}, {moment}\n")
     for number, each in enumerate(tried, 1):
         _print(number, each)
     left = len(policy.rules) - len(tried)
@@ -103,6 +107,16 @@ def _where(address: str, location: Location) -> str:
         text = f"{address} is {location.status}: it has no country"
     kinds = ", ".join(f"{kind}:{sure}" for kind, sure in location.categories.items())
     return f"{text}; {kinds}" if kinds else text
+
+
+def _too_old(decision: Decision, ages: Ages) -> str:
+    """Return a line for each part of the data that is past its limit."""
+    return "".join(
+        f"stale: {aging.name}, of {aging.date:%Y-%m-%d}, is older than {aging.key}stale_after "
+        f"({length(aging.stale_after)}): {aging.action}\n"
+        for aging in ages.all
+        if aging.name in decision.stale and aging.date is not None and aging.stale_after is not None
+    )
 
 
 def _print(number: int, tried: Tried) -> None:
@@ -157,5 +171,6 @@ def _document(decision: Decision, tried: tuple[Tried, ...], policy: Policy) -> d
         "reason": decision.reason,
         "code": decision.code,
         "counted": decision.counted,
+        "stale": decision.stale,
         "response_status": _status(decision, policy),
     }

@@ -61,7 +61,10 @@ def _sentence(file: str, number: int, trial: Trial, places: dict[KeyPath, int]) 
     title = f" ({trial.case.name})" if trial.case.name else ""
     rule, reason = trial.decision.rule, trial.decision.reason
     by = f"rule {rule}" if rule else f"no rule ({reason})"
-    told = "; ".join((*trial.failures, f"decided by {by}"))
+    too_old = f"stale: {', '.join(trial.decision.stale)}"
+    told = "; ".join(
+        (*trial.failures, f"decided by {by}", *([too_old] if trial.decision.stale else []))
+    )
     return f"{file}:{line}: tests[{number + 1}]{title}: {told}"
 
 
@@ -79,5 +82,6 @@ def _document(
         "rule": trial.decision.rule,
         "reason": trial.decision.reason,
         "code": trial.decision.code,
+        "stale": trial.decision.stale,
         "status": trial.status,
     }

@@ -197,7 +197,7 @@ class _Errand:
         """Say why it failed, without secrets: a server may have sent them back."""
         said = str(error)
         if isinstance(error, OSError):
-            said = f"cannot be written: {error.strerror}"
+            said = f"cannot be written: {error.strerror or error}"
         return f"failed: {self.credentials.cut(said) if self.credentials else said}"
 
     def _staged(self, piece: Piece, aside: Path) -> Path:
@@ -257,13 +257,17 @@ class _Errand:
         )
 
     def _read(self, manifest: Manifest, aside: Path, wish: Wish) -> None:
-        """Read the source as it would be, so that nothing unreadable takes a file's place."""
+        """Read the sources of this file as they would be: nothing unreadable takes its place."""
         staged = aside / self.target.name
         for piece in self.order.pieces:
             if not self._staged(piece, aside).exists():
                 shutil.copy2(_final(self.target, piece), self._staged(piece, aside))
-        alone = replace(self.source, path=str(staged.resolve()))
-        replace(manifest, sources=(alone,), overrides=()).compile(built=wish.timing.now())
+        alone = tuple(
+            replace(source, path=str(staged.resolve()))
+            for source in manifest.sources
+            if source.path == self.source.path  # an MMDB may be of several layers
+        )
+        replace(manifest, sources=alone, overrides=()).compile(built=wish.timing.now())
 
     def _place(self, piece: Piece, fetched: Fetched, aside: Path) -> None:
         staged, final = self._staged(piece, aside), _final(self.target, piece)

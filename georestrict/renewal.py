@@ -338,18 +338,7 @@ def _publish(
         return False
     now = wish.timing.now()
     data = manifest.compile(built=now)
-    new = Database(Image(memoryview(data), f"the new {image.name}"))
-    old = None
-    if current is not None:
-        try:
-            old = Database.open(image)
-        except DatabaseError as error:
-            tell(Told(text=f"cannot be compared with: {error}", is_trouble=True))
-    refusals = gates.refusals(old, new, manifest.gates, now)
-    for text in refusals:
-        tell(Told(text=f"{'forced' if wish.force else 'refused'}: {text}", is_trouble=True))
-    if refusals and not wish.force:
-        raise UpdateError(f"{image}: the new image was not published; the old one stays")
+    _check(data, manifest, image, wish, now, tell)
     made = hashlib.sha256(data).hexdigest()
     here = {keep.digest(each) for each in (image, *keep.kept(image))}
     memory.made_from = {name: of for name, of in memory.made_from.items() if name in here} | {
@@ -368,6 +357,33 @@ def _publish(
         )
     )
     return True
+
+
+def _check(
+    data: bytes,
+    manifest: Manifest,
+    image: Path,
+    wish: Wish,
+    now: datetime,
+    tell: Callable[[Told], None],
+) -> None:
+    """Hold a new image against the one in force, by the manifest's gates.
+
+    Raises:
+        UpdateError: if a gate refuses it, and nobody forces it.
+    """
+    new = Database(Image(memoryview(data), f"the new {image.name}"))
+    old = None
+    if image.exists():
+        try:
+            old = Database.open(image)
+        except DatabaseError as error:
+            tell(Told(text=f"cannot be compared with: {error}", is_trouble=True))
+    refusals = gates.refusals(old, new, manifest.gates, now)
+    for text in refusals:
+        tell(Told(text=f"{'forced' if wish.force else 'refused'}: {text}", is_trouble=True))
+    if refusals and not wish.force:
+        raise UpdateError(f"{image}: the new image was not published; the old one stays")
 
 
 def _digests(manifest: Manifest, path: Path) -> tuple[str, str]:

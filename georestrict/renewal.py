@@ -197,7 +197,7 @@ class _Errand:
         """Say why it failed, without secrets: a server may have sent them back."""
         said = str(error)
         if isinstance(error, OSError):
-            said = f"cannot be written: {error.strerror}"
+            said = f"cannot be written: {error.strerror or error}"
         return f"failed: {self.credentials.cut(said) if self.credentials else said}"
 
     def _staged(self, piece: Piece, aside: Path) -> Path:
@@ -257,13 +257,17 @@ class _Errand:
         )
 
     def _read(self, manifest: Manifest, aside: Path, wish: Wish) -> None:
-        """Read the source as it would be, so that nothing unreadable takes a file's place."""
+        """Read the sources of this file as they would be: nothing unreadable takes its place."""
         staged = aside / self.target.name
         for piece in self.order.pieces:
             if not self._staged(piece, aside).exists():
                 shutil.copy2(_final(self.target, piece), self._staged(piece, aside))
-        alone = replace(self.source, path=str(staged.resolve()))
-        replace(manifest, sources=(alone,), overrides=()).compile(built=wish.timing.now())
+        alone = tuple(
+            replace(source, path=str(staged.resolve()))
+            for source in manifest.sources
+            if source.path == self.source.path  # an MMDB may be of several layers
+        )
+        replace(manifest, sources=alone, overrides=()).compile(built=wish.timing.now())
 
     def _place(self, piece: Piece, fetched: Fetched, aside: Path) -> None:
         staged, final = self._staged(piece, aside), _final(self.target, piece)
@@ -334,18 +338,7 @@ def _publish(
         return False
     now = wish.timing.now()
     data = manifest.compile(built=now)
-    new = Database(Image(memoryview(data), f"the new {image.name}"))
-    old = None
-    if current is not None:
-        try:
-            old = Database.open(image)
-        except DatabaseError as error:
-            tell(Told(text=f"cannot be compared with: {error}", is_trouble=True))
-    refusals = gates.refusals(old, new, manifest.gates, now)
-    for text in refusals:
-        tell(Told(text=f"{'forced' if wish.force else 'refused'}: {text}", is_trouble=True))
-    if refusals and not wish.force:
-        raise UpdateError(f"{image}: the new image was not published; the old one stays")
+    _check(data, manifest, image, wish, now, tell)
     made = hashlib.sha256(data).hexdigest()
     here = {keep.digest(each) for each in (image, *keep.kept(image))}
     memory.made_from = {name: of for name, of in memory.made_from.items() if name in here} | {
@@ -364,6 +357,33 @@ def _publish(
         )
     )
     return True
+
+
+def _check(
+    data: bytes,
+    manifest: Manifest,
+    image: Path,
+    wish: Wish,
+    now: datetime,
+    tell: Callable[[Told], None],
+) -> None:
+    """Hold a new image against the one in force, by the manifest's gates.
+
+    Raises:
+        UpdateError: if a gate refuses it, and nobody forces it.
+    """
+    new = Database(Image(memoryview(data), f"the new {image.name}"))
+    old = None
+    if image.exists():
+        try:
+            old = Database.open(image)
+        except DatabaseError as error:
+            tell(Told(text=f"cannot be compared with: {error}", is_trouble=True))
+    refusals = gates.refusals(old, new, manifest.gates, now)
+    for text in refusals:
+        tell(Told(text=f"{'forced' if wish.force else 'refused'}: {text}", is_trouble=True))
+    if refusals and not wish.force:
+        raise UpdateError(f"{image}: the new image was not published; the old one stays")
 
 
 def _digests(manifest: Manifest, path: Path) -> tuple[str, str]:

@@ -294,6 +294,17 @@ def test_what_is_not_the_source_never_takes_its_place(place: Place, wrong: Behav
     assert place.country() == "FR"
 
 
+def test_a_file_of_two_sources_is_read_as_both_before_it_takes_its_place(place: Place) -> None:
+    again = place.manifest.read_text().partition("[[source]]")[2].partition("[[source]]")[0]
+    again = again.replace('"geo"', '"more"').partition("fetch =")[0]
+    place.write(end=f'[[source]]\n{again}sha256 = "{hashlib.sha256(GEO).hexdigest()}"')
+    place.run()
+    assert len(Database.open(place.image).metadata.sources) == 3
+    place.geo(GB_MOVED)
+    assert "geo: failed: source 'more'" in place.fails()
+    assert (place.folder / "data/geoip").read_bytes() == GEO
+
+
 def test_a_checksum_beside_the_file_is_compared(place: Place) -> None:
     place.write(geo='checksum = ".sha256"')
     right = hashlib.sha256(GEO).hexdigest().encode()

@@ -122,9 +122,11 @@ def fetch(
     try:
         with _quiet():
             return asyncio.run(ask.within(urls, whole_seconds))
+    except TimeoutError:
+        said = f"took longer than {whole_seconds:g} s; see --timeout"
+        _close_forgotten()
     except FetchError as error:
         said = str(error)
-    _close_forgotten()
     # Not "from error": what httpx says may hold a secret, and tracebacks are logged.
     raise FetchError(credentials.cut(said) if credentials else said) from None
 
@@ -140,11 +142,8 @@ class _Asking:
 
     async def within(self, urls: Sequence[str], seconds: float) -> Fetched | None:
         deadline = asyncio.get_running_loop().time() + seconds
-        try:
-            async with asyncio.timeout_at(deadline), _client() as client:
-                return await self.first(client, urls, deadline)
-        except TimeoutError:
-            raise FetchError(f"took longer than {seconds:g} s; see --timeout") from None
+        async with asyncio.timeout_at(deadline), _client() as client:
+            return await self.first(client, urls, deadline)
 
     async def first(
         self, client: httpx.AsyncClient, urls: Sequence[str], deadline: float

@@ -7,8 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # What the compiled core and the default image are made from.
 SOURCES := pyproject.toml setup.py $(wildcard data/*.toml data/*.ranges data/*.csv georestrict/_core/*.[ph]* georestrict/networks/*.py \
-           georestrict/sources/*.py georestrict/table/*.py) \
-           $(addprefix georestrict/,countries.py layers.py manifest.py record.py special.py)
+           georestrict/manifest/*.py georestrict/sources/*.py georestrict/table/*.py) \
+           $(addprefix georestrict/,countries.py layers.py record.py special.py)
 # One stamp for each interpreter and compiler: `CC=false make ...` builds again, without the core.
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 STAMP := $(VENV)/installed-$(VERSION)-$(subst /,_,$(firstword $(CC)))

@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +99,11 @@ def _build(order: Mapping[str, Any], folder: Path | None) -> None:
     except (OSError, ValueError) as error:
         logger.debug("no other process could build: %r", error)
         return
-    for level, said in answer["said"]:
-        _tell_once(level, said)
+    for said in answer["said"]:
+        cache.warn_once(said)
     if answer["wrong"] is not None:
         kind, said = answer["wrong"]
         raise _ERRORS[kind](said)
-
-
-@lru_cache(maxsize=64)
-def _tell_once(level: int, said: str) -> None:
-    logger.log(level, "%s", said)
 
 
 _ERRORS: dict[str, type[GeoRestrictError]] = {
@@ -139,11 +134,11 @@ class _Said(logging.Handler):
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self.said: list[tuple[int, str]] = []
+        self.said: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
-        self.said.append((record.levelno, record.getMessage()[:_MOST_CHARACTERS]))
+        self.said.append(record.getMessage()[:_MOST_CHARACTERS])
 
 
 def _reduced(policy: Policy) -> dict[str, Any]:

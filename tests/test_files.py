@@ -254,6 +254,7 @@ while True:
 """
 
 
+@pytest.mark.once
 def test_g4_of_an_mmdb_that_is_written_over_in_place_all_the_time_no_mixture_is_used(
     tmp_path: Path, folder: Path
 ) -> None:

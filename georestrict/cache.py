@@ -107,7 +107,7 @@ def shared(
                     logger.warning("%s; it is built again", error)
                     path.unlink()
         except (_UnusableError, OSError) as error:
-            _tell_once(_reason(error, path))
+            _tell_once(_reason(error))
             path = None
         found, data = build()
         if path is not None and found == key:
@@ -117,14 +117,17 @@ def shared(
                 _tidy(path.parent)
                 return read(_mapped(path))
             except (_UnusableError, OSError, DatabaseError) as error:
-                _tell_once(_reason(error, path))
+                _tell_once(_reason(error, named=False))
     return read(Image(memoryview(data), name))
 
 
-def _reason(error: Exception, path: Path | None) -> str:
-    """Say what is in the way, always in the same words: a temporary file's name is not told."""
-    if isinstance(error, OSError):
-        return f"{path or error.filename}: {error.strerror or error}"
+def _reason(error: Exception, *, named: bool = True) -> str:
+    """Say what is in the way, always in the same words, so that it is logged once.
+
+    Not ``named`` are files of which the names are new each time.
+    """
+    if isinstance(error, OSError) and not named:
+        return error.strerror or type(error).__name__
     return str(error)
 
 
@@ -161,7 +164,7 @@ class _Helper:
         try:
             folder = _folder()
         except (_UnusableError, OSError) as error:
-            _tell_once(_reason(error, None))
+            _tell_once(_reason(error))
         else:
             yield from _read(folder / name, read)
             self._build(None)
@@ -293,13 +296,12 @@ def _tidy(folder: Path) -> None:
 
 
 def _tell_once(reason: str) -> None:
-    if not reason:  # no cache is wanted
-        return
-    warn_once(
-        f"the cache cannot be used: {reason}; each process compiles its data and lists for itself, "
-        "and keeps them in its memory. Set GEORESTRICT_CACHE_DIR to a folder of your own, or to "
-        "nothing if this is meant"
-    )
+    if reason:  # without one, no cache is wanted
+        warn_once(
+            f"the cache cannot be used: {reason}; each process compiles its data and lists for "
+            "itself, and keeps them in its memory. Set GEORESTRICT_CACHE_DIR to a folder of your "
+            "own, or to nothing if this is meant"
+        )
 
 
 @lru_cache(maxsize=64)

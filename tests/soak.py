@@ -43,6 +43,8 @@ ROOT = Path(__file__).parents[1]
 WORKERS, THREADS = 4, 8
 SMALL_SECONDS, FULL_SECONDS = 0.1, 10.0
 LOOK_SECONDS = 0.02
+#: How often the changes stop until the last is in force in every worker.
+REST_SECONDS = 2.0
 #: A set of files that is left in peace must be in force everywhere after this long, on a machine
 #: that has much else to do.
 PATIENCE_SECONDS = 240.0
@@ -349,13 +351,11 @@ class Worker:
     def _guarded(self, number: int) -> None:
         try:
             spread = random.Random(100 * self.seed + number)
-            serve = self._wsgi(spread) if number % 2 else None
-            if serve is None:
+            if number % 2:
                 asyncio.run(self._asgi(spread))
                 return
-            for _ in serve:
-                self.stop.wait(self.pause)
-                if self.stop.is_set():
+            for _ in self._wsgi(spread):
+                if self.stop.wait(self.pause):
                     return
         except BaseException as error:
             self.wrong.append(f"a thread ended: {error!r}")
@@ -483,7 +483,7 @@ def plant_leak(worker: Worker) -> None:
 
 
 def plant_handles(worker: Worker) -> None:
-    """Leave a file open at every reload."""
+    """Leave a file open now and then."""
     kept = []
     while not worker.stop.wait(0.5):
         kept.append(DEFAULT_IMAGE.open("rb"))
@@ -596,40 +596,12 @@ def soak(seconds: float, plant: str | None, arguments: Sequence[str]) -> tuple[l
                 full.generation += 1
                 full.put(full_files(images, full.generation))
                 counts["full"] += 1
-            if tick - rested >= 2.0 and counts["rested"] % 4 == 1:  # what is wrong must be refused
-                before = [worker.failed for worker in workers]
-                files = small_files(variants, small.generation + 1)
-                small.put(wrong_files(files, small.spread))
-                found += [
-                    f"worker {at}: what is wrong was not refused after {PATIENCE_SECONDS:.0f} s"
-                    for at, worker in enumerate(workers)
-                    if not worker.has_failed(before[at], PATIENCE_SECONDS)
-                ]
-                rested = time.monotonic()
-                counts["rested"] += 1
-                counts["wrong"] += 1
-                continue
-            if tick - rested >= 2.0:  # everything that was right must come into force at last
-                small.generation += 1
-                large = small.spread.random()
-                small.put(small_files(variants, small.generation, large=large))
-                found += late(workers, 0, small.generation % RING)
-                rested = time.monotonic()
-                counts["rested"] += 1
-                counts["small"] += 1
-                continue
-            kind = small.spread.random()
-            if kind < 0.7:
-                small.generation += 1
-                small.put(small_files(variants, small.generation))
-                counts["small"] += 1
-            elif kind < 0.85:
-                files = small_files(variants, small.generation + 1)
-                small.put(wrong_files(files, small.spread))
-                counts["wrong"] += 1
+            if tick - rested < REST_SECONDS:
+                counts[change(small, variants)] += 1
             else:
-                small.half_write(small_files(variants, small.generation + 1))
-                counts["half"] += 1
+                found += rest(small, variants, workers, wrong=counts["rests"] % 4 == 1)
+                counts["rests"] += 1
+                rested = time.monotonic()
             time.sleep(max(0.0, tick + SMALL_SECONDS - time.monotonic()))
         small.put(small_files(variants, small.generation))
         if not found:
@@ -641,6 +613,39 @@ def soak(seconds: float, plant: str | None, arguments: Sequence[str]) -> tuple[l
                 found.append(f"a worker ended with {code}")
         found = [*judged([worker.told for worker in workers], start, time.monotonic()), *found]
         return found, summary([worker.told for worker in workers], counts, start)
+
+
+def change(small: Files, variants: list[list[bytes]]) -> str:
+    """Replace the small files by a generation, or by what is wrong or half written; say which."""
+    kind = small.spread.random()
+    if kind < 0.7:
+        small.generation += 1
+        small.put(small_files(variants, small.generation))
+        return "small"
+    files = small_files(variants, small.generation + 1)
+    if kind < 0.85:
+        small.put(wrong_files(files, small.spread))
+        return "wrong"
+    small.half_write(files)
+    return "half"
+
+
+def rest(
+    small: Files, variants: list[list[bytes]], workers: Sequence[Watching], *, wrong: bool
+) -> list[str]:
+    """Leave files in peace until they are in force everywhere or, if they are wrong, refused."""
+    if not wrong:
+        small.generation += 1
+        large = small.spread.random()
+        small.put(small_files(variants, small.generation, large=large))
+        return late(workers, 0, small.generation % RING)
+    before = [worker.failed for worker in workers]
+    small.put(wrong_files(small_files(variants, small.generation + 1), small.spread))
+    return [
+        f"worker {at}: what is wrong was not refused after {PATIENCE_SECONDS:.0f} s at most"
+        for at, worker in enumerate(workers)
+        if not worker.has_failed(before[at], PATIENCE_SECONDS)
+    ]
 
 
 def late(workers: Sequence[Watching], number: int, generation: int) -> list[str]:
@@ -694,7 +699,7 @@ def summary(told: list[list[dict[str, Any]]], counts: Counter[str], start: float
     return (
         f"{sum(last['requests'] for last in lasts):,} requests; "
         f"{counts['small']} small and {counts['full']} full changes, {counts['wrong']} wrong, "
-        f"{counts['half']} half written; {sum(sum(last['reloads']) for last in lasts)} reloads, "
+        f"{counts['half']} half written, {counts['rests']} rests; {sum(sum(last['reloads']) for last in lasts)} reloads, "
         f"{sum(last['failed'] for last in lasts)} refused; own memory {each['memory']} MiB, "
         f"handles {each['handles']}, threads {each['threads']}"
     )

@@ -190,7 +190,8 @@ def test_without_a_folder_it_works_from_memory_and_says_so_once(
     monkeypatch.setenv("GEORESTRICT_CACHE_DIR", place)
     assert [answers(Database.open(source)) for _ in range(3)] == [TOLD] * 3
     [line] = warnings(caplog)
-    assert line.startswith("the cache cannot be used: /proc/")
+    assert line.startswith("the cache cannot be used: ")
+    assert "/proc/" in line
     assert "each process compiles its data and lists for itself" in line
 
 
@@ -253,6 +254,7 @@ while True:
 """
 
 
+@pytest.mark.once
 def test_g4_of_an_mmdb_that_is_written_over_in_place_all_the_time_no_mixture_is_used(
     tmp_path: Path, folder: Path
 ) -> None:
@@ -506,11 +508,12 @@ def test_g14_a_disk_that_is_really_full_keeps_the_old_file(tmp_path: Path) -> No
 def test_g14_a_full_disk_under_the_cache_is_no_error_and_is_told_once(
     source: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    other = mmdb.write(source.with_name("other.mmdb"), [*RECORDS, ("9.9.9.0/24", {})])
     with full_disk(folder):
         assert [answers(Database.open(source)) for _ in range(3)] == [TOLD] * 3
+        assert answers(Database.open(other)) == TOLD
     [line] = warnings(caplog)
-    assert line.startswith(f"the cache cannot be used: {folder}/data-")
-    assert ": File too large; each process compiles" in line
+    assert line.startswith("the cache cannot be used: File too large; each process")
     assert [path.name for path in folder.iterdir()] == ["lock"]
     assert answers(Database.open(source)) == TOLD
     assert len(kept(folder)) == 1

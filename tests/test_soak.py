@@ -155,6 +155,7 @@ def test_the_soaks_oracle_tells_neighbouring_generations_apart() -> None:
         assert {one.listed for one in now} == {True, False}
 
 
+@pytest.mark.once
 def test_an_exchanged_image_differs_from_the_default_in_two_countries_only(
     database: Database,
 ) -> None:

@@ -52,7 +52,8 @@ README = ROOT / "README.md"
 POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
-RUN = [README, POLICY, TUNNELS, DATA]  # the pages whose blocks run here
+OPERATING = ROOT / "docs/operating.md"
+RUN = [README, POLICY, TUNNELS, DATA, OPERATING]  # the pages whose blocks run here
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page

@@ -168,14 +168,16 @@ def assemble(
     places = [section.add(record) for record in records]
     nodes = len(tree.children)
 
-    def number(child: int) -> int:
+    def numbered(child: int) -> int:
         if child >= 0:
             return child
         return nodes if child == _NOTHING else nodes + 16 + places[-2 - child]
 
     return b"".join(
         (
-            packed([(number(left), number(right)) for left, right in tree.children], record_size),
+            packed(
+                [(numbered(left), numbered(right)) for left, right in tree.children], record_size
+            ),
             bytes(16),
             section.data,
             metadata(nodes, record_size, tree.ip_version, about),
@@ -205,13 +207,13 @@ def metadata(
     """Return the end of a file, with its marker."""
     said: dict[str, Any] = {
         "node_count": nodes,
-        "record_size": record_size,
-        "ip_version": ip_version,
+        "record_size": Raw(number(_UINT16, record_size)),
+        "ip_version": Raw(number(_UINT16, ip_version)),
         "database_type": "Test-City",
         "languages": ["en"],
-        "binary_format_major_version": 2,
-        "binary_format_minor_version": 0,
-        "build_epoch": EPOCH,
+        "binary_format_major_version": Raw(number(_UINT16, 2)),
+        "binary_format_minor_version": Raw(number(_UINT16, 0)),
+        "build_epoch": Raw(number(_UINT64, EPOCH)),
         "description": {"en": "for tests"},
     }
     return MARKER + Section(pointers=False).added(said | dict(about or {}))
@@ -251,9 +253,7 @@ class Section:
             case bool():
                 self.data += header(_BOOLEAN, int(value))
             case int():
-                kind = _UINT32 if value < 1 << 32 else _UINT64
-                digits = value.to_bytes((value.bit_length() + 7) // 8)
-                self.data += header(kind, len(digits)) + digits
+                self.data += number(_UINT32 if value < 1 << 32 else _UINT64, value)
             case float():
                 self.data += header(_DOUBLE, 8) + struct.pack(">d", value)
             case str():
@@ -270,6 +270,12 @@ class Section:
                     self._put(item)
             case _:
                 raise TypeError(value)
+
+
+def number(kind: int, value: int) -> bytes:
+    """Return a number of a type."""
+    digits = value.to_bytes((value.bit_length() + 7) // 8)
+    return header(kind, len(digits)) + digits
 
 
 def header(kind: int, size: int) -> bytes:

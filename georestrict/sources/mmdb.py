@@ -133,11 +133,9 @@ def read(data: bytes, name: str, confidence: str = Confidence.MEDIUM) -> Content
     kind = "".join(
         each if each.isprintable() and each not in " /" else "-" for each in about.database_type
     )
+    layers = _layers(data, name, about, confidence)
     return Contents(
-        kind or "mmdb",
-        _title(about) or kind or "mmdb",
-        _built(about, name),
-        _layers(data, name, about, confidence),
+        kind or "mmdb", _title(about) or kind or "mmdb", _built(about, name), layers
     )
 
 
@@ -155,7 +153,7 @@ def _metadata(data: bytes, name: str) -> Metadata:
     from maxminddb import MODE_FD, InvalidDatabaseError, open_database
 
     try:
-        with open_database(io.BytesIO(data), MODE_FD) as reader:
+        with open_database(_Named(data, name), MODE_FD) as reader:
             about = reader.metadata()
         for key in ("node_count", "record_size", "ip_version", "build_epoch"):
             if type(getattr(about, key)) is not int:
@@ -165,6 +163,14 @@ def _metadata(data: bytes, name: str) -> Metadata:
     except (*_DAMAGES, InvalidDatabaseError) as error:
         raise _damaged(name, error) from error
     return about
+
+
+class _Named(io.BytesIO):
+    """Bytes as a file that has a name, which errors tell."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
 
 
 def _damaged(name: str, error: Exception) -> FormatError:

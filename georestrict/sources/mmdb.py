@@ -71,7 +71,7 @@ _FIRST_BUILT = datetime(2013, 1, 1, tzinfo=UTC)
 _AHEAD = timedelta(days=1)  # by which clocks, and what they take for today, may differ
 # A record may decode to 65,536 values (maxminddb's limit), and each of many networks may have such
 # a one of its own. All of DB-IP's City edition takes 0.4 reads for each byte of the file.
-_READS_PER_BYTE, _READS = 8, 1_000_000
+_READS_PER_BYTE, _READS = 8, 500_000
 _SLOW_NS = 200_000  # to decode a record; one of a City edition takes 14,000
 _LONGEST_TITLE = 200
 # What reading damaged bytes may raise.

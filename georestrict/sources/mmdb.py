@@ -33,7 +33,7 @@ from __future__ import annotations
 import io
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -134,9 +134,7 @@ def read(data: bytes, name: str, confidence: str = Confidence.MEDIUM) -> Content
         each if each.isprintable() and each not in " /" else "-" for each in about.database_type
     )
     layers = _layers(data, name, about, confidence)
-    return Contents(
-        kind or "mmdb", _title(about) or kind or "mmdb", _built(about, name), layers
-    )
+    return Contents(kind or "mmdb", _title(about) or kind or "mmdb", _built(about, name), layers)
 
 
 def built(data: bytes, name: str) -> datetime:
@@ -275,9 +273,9 @@ class _Records:
         Raises:
             ValueError: if those decoded so far read the file too often.
         """
-        start = time.thread_time_ns()
+        start = time.perf_counter_ns()
         record = self._decoder.decode(place)[0]
-        if time.thread_time_ns() - start > _SLOW_NS:
+        if time.perf_counter_ns() - start > _SLOW_NS:
             self._count(place)
         return record
 
@@ -309,7 +307,11 @@ class _Reading:
         have = frozenset(keys)
         self._confidence = confidence
         self._has_place = bool(have & {"country", "country_code"})
-        self._has_more = bool(have & {*_FLAGS, *_NUMBERS, "traits"})
+        self._has_traits = "traits" in have
+        self._sought = _Sought(
+            tuple(pair for pair in _FLAGS.items() if pair[0] in have),
+            tuple(key for key in _NUMBERS if key in have),
+        )
         self._place: Callable[[str, str, str], str] = cache(_code)
 
     def meaning(self, record: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -321,10 +323,23 @@ class _Reading:
         if self._has_place:
             asked = _place(record)
             place = self._place(*asked) if asked else ""
-        if not self._has_more:
-            return place, "", ""
-        number = _asn(record)
-        return place, _network(record, number, self._confidence), number
+        said = [(record, self._sought)]
+        if self._has_traits and isinstance(record["traits"], Mapping):
+            said.append((record["traits"], _ALL))
+        number = _asn(said)
+        return place, _network(said, number, self._confidence), number
+
+
+class _Sought(NamedTuple):
+    """The keys that are looked for in a map."""
+
+    flags: tuple[tuple[str, Category], ...]
+    numbers: tuple[str, ...]
+
+
+_ALL = _Sought(tuple(_FLAGS.items()), _NUMBERS)
+# The maps of a record that say something of its network: itself, and its traits.
+_Said = list[tuple[Mapping[str, Any], _Sought]]
 
 
 def _place(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
@@ -351,59 +366,51 @@ def _code(country: str, region: str, called: str) -> str:
     return subdivisions.code_of(country, region, called) or country.upper()
 
 
-def _asn(record: Mapping[str, Any]) -> str:
-    for keys in _flat(record):
-        for key in _NUMBERS:
+def _asn(said: _Said) -> str:
+    for keys, (_, numbers) in said:
+        for key in numbers:
             number = asns.parse(str(keys.get(key, "")))
             if number is not None:
                 return str(number)
     return ""
 
 
-def _network(record: Mapping[str, Any], number: str, confidence: str) -> str:
+def _network(said: _Said, number: str, confidence: str) -> str:
     """Return the claims of a record: its flags, then what its AS number adds."""
     claims: dict[str, str] = {}
-    for keys in _flat(record):
-        provider = _name(keys, "provider_name", "service")
-        for flag, category in _FLAGS.items():
+    for keys, (flags, _) in said:
+        for flag, category in flags:
             if keys.get(flag) in (True, "true"):
-                named = provider if category in _NAMED else ""
-                said = filter(None, (category, confidence, named))
-                claims.setdefault(category, ":".join(said))
-    for claim in _of_asn(record, int(number)) if number else ():
+                named = _name(keys, "provider_name", "service") if category in _NAMED else ""
+                claim = ":".join(filter(None, (category, confidence, named)))
+                claims.setdefault(category, claim)
+    for claim in _of_asn(said, int(number)) if number else ():
         claims.setdefault(claim.partition(":")[0], claim)
     return SEPARATOR.join(claims.values())
 
 
-def _of_asn(record: Mapping[str, Any], number: int) -> Iterable[str]:
+def _of_asn(said: _Said, number: int) -> Iterable[str]:
     """Return what our table says of an AS number, or else what its organisation's name suggests."""
     known = hosting.known().get(number)
     if known is not None:
         return known.split(SEPARATOR)
-    for keys in _flat(record):
+    for keys, _ in said:
         name = _name(keys, *_ORGANISATIONS)
-        suggested = classify(name)
+        suggested = classify(name) if name else None
         if suggested is not None:
             return (":".join((*suggested, name)),)
     return ()
-
-
-def _flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the maps of a record that say something of its network."""
-    yield record
-    traits = record.get("traits")
-    if isinstance(traits, Mapping):
-        yield traits
 
 
 def _name(keys: Mapping[str, Any], *wanted: str) -> str:
     """Return the first of these texts, fit for a claim; or empty."""
     for key in wanted:
         text = _text(keys.get(key))
-        if text:
-            return "".join(
-                each if each.isprintable() and each != SEPARATOR else " " for each in text
-            )
+        if text.isprintable() and SEPARATOR not in text:
+            if text:
+                return text
+            continue
+        return "".join(each if each.isprintable() and each != SEPARATOR else " " for each in text)
     return ""
 
 

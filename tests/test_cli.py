@@ -450,7 +450,7 @@ BAD_MANIFESTS = {
     "a source has no licence": (MANIFEST.replace('licence = "CC0-1.0"\n', "", 1), ["source 1", "'licence'"]),
     "a source's name has a space": (MANIFEST.replace('"geo"', '"g eo"'), ["source 1", "space"]),
     "a source's layer is unknown": (MANIFEST.replace('"country"', '"countries"'), ["geo", "'countries'", "network"]),
-    "a source's format is unknown": (MANIFEST.replace('"tor-geoip"', '"csv"'), ["geo", "'csv'", "tor-geoip"]),
+    "a source's format is unknown": (MANIFEST.replace('"tor-geoip"', '"tsv"'), ["geo", "'tsv'", "tor-geoip"]),
     "a source's date is text": (MANIFEST.replace("2026-01-02", '"2026-01-02"'), ["geo", "date"]),
     "a source's date is missing": (MANIFEST.replace("date = 2026-01-02\n", ""), ["geo", "date"]),
     "a list has no value": (MANIFEST.replace('value = "hosting:high:Example Cloud"\n', ""), ["hosts", "'value'"]),

@@ -120,7 +120,7 @@ def _detect(data: bytes, name: str) -> tuple[str, Node | None]:
     for mark, what, fix in _NO_TEXT:
         if data.startswith(mark):
             raise FormatError(f"{name}: {what}, not a list of networks; {fix}")
-    first = _first_line(data)
+    first = first_line(data)
     if first[:1] == b"<":
         raise FormatError(
             f"{name}: HTML or XML, perhaps a page that reports an error, not a list of networks; "
@@ -141,7 +141,7 @@ def _detect(data: bytes, name: str) -> tuple[str, Node | None]:
     return ("geofeed" if b"," in first else "networks"), None
 
 
-def _first_line(data: bytes) -> bytes:
+def first_line(data: bytes) -> bytes:
     """Return the first line that says something, without a comment."""
     at = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     while at < len(data):

@@ -1,23 +1,6 @@
 """MMDB files (MaxMind DB format 2.0): country, subdivision, AS number, and what a network is for.
 
-A record is a map; which keys it has, each publisher decides:
-
-=============  ===================================================================================
-country        ``country.iso_code`` (MaxMind, DB-IP); ``country_code`` (ip-location-db, IPinfo);
-               ``country`` as two letters (older IPinfo). ``registered_country`` tells where a
-               network is registered, not where it is, and is never read.
-subdivision    ``subdivisions[0]``, the largest: ``iso_code``, or ``names.en`` where there is no
-               code (DB-IP); ``region_code``, ``region``, ``state1``
-AS number      ``autonomous_system_number`` (in ``traits``, too); ``asn``, as 13335 or "AS13335"
-network        the flags ``is_anonymous_vpn``, ``is_hosting_provider``, ``is_public_proxy``,
-               ``is_residential_proxy``, ``is_tor_exit_node`` (MaxMind; in ``traits``, too);
-               ``vpn``, ``proxy``, ``tor``, ``relay``, ``hosting`` (IPinfo; in older files "true");
-               ``provider_name`` or ``service`` names who runs a VPN, proxy or relay
-=============  ===================================================================================
-
-Of a network with an AS number it is also said what our table says of that number or, if that has
-not got it, what its organisation's name suggests: ``autonomous_system_organization``, ``as_name``,
-or ``name``.
+What a record means, ``meaning.py`` tells.
 
 The core walks the tree, so that each record is decoded once, however many networks share it, and
 neighbouring networks that mean the same are one row: a tree cuts a publisher's range where the bits
@@ -33,39 +16,23 @@ from __future__ import annotations
 import io
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from georestrict import asns, subdivisions
 from georestrict._core import Tree
 from georestrict.errors import FormatError
-from georestrict.networks import SEPARATOR, Category, Confidence, classify, hosting
+from georestrict.networks import Confidence
+from georestrict.sources.meaning import Meaning, Reading, fit
 from georestrict.sources.row import Batch
 
 if TYPE_CHECKING:
     from maxminddb.reader import Metadata
 
 _MARKER = b"\xab\xcd\xefMaxMind.com"
-_MARKER_WITHIN = 128 * 1024  # of the end, says the format's specification
-_FLAGS = {
-    "is_anonymous_vpn": Category.VPN,
-    "is_hosting_provider": Category.HOSTING,
-    "is_public_proxy": Category.PROXY,
-    "is_residential_proxy": Category.PROXY,
-    "is_tor_exit_node": Category.TOR,
-    "vpn": Category.VPN,
-    "proxy": Category.PROXY,
-    "tor": Category.TOR,
-    "relay": Category.RELAY,
-    "hosting": Category.HOSTING,
-}
-_NAMED = frozenset({Category.VPN, Category.PROXY, Category.RELAY})  # what the provider runs
-_NUMBERS = ("autonomous_system_number", "asn")
-_ORGANISATIONS = ("autonomous_system_organization", "as_name", "name")
-_LAYERS = ("country", "network", "asn")
+#: how far from the end the mark may be, says the format's specification
+MARKER_WITHIN = 128 * 1024
 # Built before this, a file is older than the format (2.0 came in 2013): its writer set no time.
 _FIRST_BUILT = datetime(2013, 1, 1, tzinfo=UTC)
 _AHEAD = timedelta(days=1)  # by which clocks, and what they take for today, may differ
@@ -98,7 +65,7 @@ class Contents(NamedTuple):
 
 def is_mmdb(data: bytes) -> bool:
     """Return whether bytes have the mark of an MMDB file."""
-    return data.rfind(_MARKER, max(0, len(data) - _MARKER_WITHIN)) >= 0
+    return data.rfind(_MARKER, max(0, len(data) - MARKER_WITHIN)) >= 0
 
 
 def read_batches(path: Path, layer: str, confidence: str = Confidence.MEDIUM) -> list[Batch]:
@@ -194,7 +161,7 @@ def _built(about: Metadata, name: str) -> datetime:
 def _title(about: Metadata) -> str:
     told = about.description
     title = told.get("en") if isinstance(told, Mapping) else None
-    return _name({"": title or about.database_type}, "")[:_LONGEST_TITLE]
+    return fit(title if isinstance(title, str) else about.database_type)[:_LONGEST_TITLE]
 
 
 def _layers(data: bytes, name: str, about: Metadata, confidence: str) -> dict[str, list[Batch]]:
@@ -206,7 +173,7 @@ def _layers(data: bytes, name: str, about: Metadata, confidence: str) -> dict[st
         places = tree.records()
         meanings, odd = _meanings(_Records(data, tree.data_at), places, confidence)
         found = {}
-        for layer, values in zip(_LAYERS, meanings, strict=True):
+        for layer, values in zip(Meaning._fields, meanings, strict=True):
             numbers = {"": 0}
             labels = [numbers.setdefault(value, len(numbers)) for value in values]
             if len(numbers) > 1:
@@ -232,7 +199,7 @@ def _meanings(
     """Return what the records say for each layer, and what the first is like."""
     found: tuple[list[str], list[str], list[str]] = ([], [], [])
     odd = "it has no records"
-    readings: dict[tuple[object, ...], _Reading] = {}
+    readings: dict[tuple[object, ...], Reading] = {}
     for number, place in enumerate(places):
         record = records.decode(place)
         if number == 0:
@@ -246,7 +213,7 @@ def _meanings(
                 values.append("")
             continue
         shape = tuple(record)
-        reading = readings.get(shape) or readings.setdefault(shape, _Reading(shape, confidence))
+        reading = readings.get(shape) or readings.setdefault(shape, Reading(shape, confidence))
         for values, value in zip(found, reading.meaning(record), strict=True):
             values.append(value)
     return found, odd
@@ -298,121 +265,3 @@ class _Counted(bytes):
         found = bytes.__getitem__(self, at)
         self.reads += 1 if isinstance(found, int) else 1 + len(found) // 64
         return found
-
-
-class _Reading:
-    """What to look for in records that have the same keys: most of a file's records do."""
-
-    def __init__(self, keys: Sequence[object], confidence: str) -> None:
-        have = frozenset(keys)
-        self._confidence = confidence
-        self._has_place = bool(have & {"country", "country_code"})
-        self._has_traits = "traits" in have
-        self._sought = _Sought(
-            tuple(pair for pair in _FLAGS.items() if pair[0] in have),
-            tuple(key for key in _NUMBERS if key in have),
-        )
-        self._place: Callable[[str, str, str], str] = cache(_code)
-
-    def meaning(self, record: Mapping[str, Any]) -> tuple[str, str, str]:
-        """Return the code of a country or subdivision, claims with ``|`` between them, AS number.
-
-        Each is empty if the record does not say it.
-        """
-        place = ""
-        if self._has_place:
-            asked = _place(record)
-            place = self._place(*asked) if asked else ""
-        said = [(record, self._sought)]
-        if self._has_traits and isinstance(record["traits"], Mapping):
-            said.append((record["traits"], _ALL))
-        number = _asn(said)
-        return place, _network(said, number, self._confidence), number
-
-
-class _Sought(NamedTuple):
-    """The keys that are looked for in a map."""
-
-    flags: tuple[tuple[str, Category], ...]
-    numbers: tuple[str, ...]
-
-
-_ALL = _Sought(tuple(_FLAGS.items()), _NUMBERS)
-# The maps of a record that say something of its network: itself, and its traits.
-_Said = list[tuple[Mapping[str, Any], _Sought]]
-
-
-def _place(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return a country's code, and the code and the name of the region; None without a country."""
-    country = record.get("country")
-    if isinstance(country, Mapping):
-        code = country.get("iso_code")
-    else:
-        code = record.get("country_code", country)
-    if not isinstance(code, str) or len(code) != 2 or not code.isprintable():
-        return None
-    listed = record.get("subdivisions")
-    if isinstance(listed, list) and listed and isinstance(listed[0], Mapping):
-        names = listed[0].get("names")
-        region = listed[0].get("iso_code")
-        called = names.get("en") if isinstance(names, Mapping) else None
-    else:
-        region = record.get("region_code")
-        called = record.get("state1", record.get("region"))
-    return code, _text(region), _text(called)
-
-
-def _code(country: str, region: str, called: str) -> str:
-    return subdivisions.code_of(country, region, called) or country.upper()
-
-
-def _asn(said: _Said) -> str:
-    for keys, (_, numbers) in said:
-        for key in numbers:
-            number = asns.parse(str(keys.get(key, "")))
-            if number is not None:
-                return str(number)
-    return ""
-
-
-def _network(said: _Said, number: str, confidence: str) -> str:
-    """Return the claims of a record: its flags, then what its AS number adds."""
-    claims: dict[str, str] = {}
-    for keys, (flags, _) in said:
-        for flag, category in flags:
-            if keys.get(flag) in (True, "true"):
-                named = _name(keys, "provider_name", "service") if category in _NAMED else ""
-                claim = ":".join(filter(None, (category, confidence, named)))
-                claims.setdefault(category, claim)
-    for claim in _of_asn(said, int(number)) if number else ():
-        claims.setdefault(claim.partition(":")[0], claim)
-    return SEPARATOR.join(claims.values())
-
-
-def _of_asn(said: _Said, number: int) -> Iterable[str]:
-    """Return what our table says of an AS number, or else what its organisation's name suggests."""
-    known = hosting.known().get(number)
-    if known is not None:
-        return known.split(SEPARATOR)
-    for keys, _ in said:
-        name = _name(keys, *_ORGANISATIONS)
-        suggested = classify(name) if name else None
-        if suggested is not None:
-            return (":".join((*suggested, name)),)
-    return ()
-
-
-def _name(keys: Mapping[str, Any], *wanted: str) -> str:
-    """Return the first of these texts, fit for a claim; or empty."""
-    for key in wanted:
-        text = _text(keys.get(key))
-        if text.isprintable() and SEPARATOR not in text:
-            if text:
-                return text
-            continue
-        return "".join(each if each.isprintable() and each != SEPARATOR else " " for each in text)
-    return ""
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -23,7 +23,7 @@ def read(path: Path) -> Iterator[Row]:
 
 def parse(data: bytes, name: str) -> Iterator[Row]:
     """Yield the rows of a file of which the content is known."""
-    lines = io.TextIOWrapper(io.BytesIO(data), encoding="ascii", errors="replace")
+    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", errors="replace")
     for number, line in enumerate(lines, 1):
         if line.startswith("#") or not line.strip():
             continue

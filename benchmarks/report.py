@@ -154,6 +154,7 @@ def targets(found: Found) -> list[dict[str, Any]]:
             "middleware",
             "lists",
             "build",
+            "imports",
             "scale",
             "rules",
             "pasts",

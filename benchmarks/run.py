@@ -24,6 +24,7 @@ QUESTIONS = (
     "wsgi",
     "lists",
     "build",
+    "imports",
     "scale",
     "rules",
     "pasts",

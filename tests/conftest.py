@@ -16,6 +16,7 @@ import pytest
 from georestrict import BACKEND, Database
 from georestrict._core import _python
 from georestrict.testing import tiny_database
+from tests import sdist
 
 os.environ["GEORESTRICT_CACHE_DIR"] = ""  # no test writes to the home of who runs it
 
@@ -71,7 +72,7 @@ _NOT_RUN: Counter[tuple[str, str]] = Counter()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about the other core, and what needs a program that is not here.
+    """Leave out what is about the other core, and what needs something that is not here.
 
     Of the latter the name is remembered; the former runs in the suite on the compiled core.
     """
@@ -82,10 +83,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out.append(item)
             continue
         missing = [
-            name
-            for mark in item.iter_markers("needs")
-            for name in mark.args
-            if shutil.which(name) is None
+            name for mark in item.iter_markers("needs") for name in mark.args if not _is_here(name)
         ]
         (left_out if missing else kept).append(item)
         if missing:
@@ -93,6 +91,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def _is_here(name: str) -> bool:
+    return sdist.folder() is not None if name == sdist.NAME else shutil.which(name) is not None
 
 
 def _named() -> list[str]:

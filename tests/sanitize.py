@@ -25,7 +25,7 @@ COPIED = ("georestrict", "tests", "data", "setup.py", "pyproject.toml")
 # Two shares that take about as long, one for each of two processors.
 SHARES = (
     ("core", "many", "gate", "database"),
-    ("twins", "image", "hostile", "address", "forwarded", "special", "fuzz"),
+    ("twins", "image", "hostile", "address", "forwarded", "special", "fuzz", "tree"),
 )
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1"
 # One byte past the text and its closing zero is read.

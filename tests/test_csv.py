@@ -712,7 +712,7 @@ def test_an_mmdb_tells_when_it_was_built(tmp_path: Path) -> None:
     at = data.index(b"build_epoch") + len(b"build_epoch")
     for epoch, size in ((b"\xff" * 8, 8), (b"\xff" * 7, 7)):  # 2**64 - 1: G11
         damaged = data[:at] + bytes((size, 2)) + epoch + data[at + 6 :]
-        with pytest.raises(FormatError, match=r"^it: a damaged MMDB: .*; fetch the file again"):
+        with pytest.raises(FormatError, match=r"^it: says that it was built at \d+ s after"):
             date_of("mmdb", damaged, "it")
 
 

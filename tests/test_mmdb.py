@@ -138,6 +138,48 @@ def test_workers_that_compile_the_same_file_get_the_same_image(city: Path) -> No
         ({"country": {"iso_code": "DE"}, "subdivisions": []}, "DE", None, None),
         ({"country": {"iso_code": "DE"}, "subdivisions": ["BY"]}, "DE", None, None),
         ({"country": {"iso_code": "DE"}, "subdivisions": [{"iso_code": 7, "names": "x"}]}, "DE", None, None),
+        # whole records, as publishers have them: IPinfo Lite, country and AS number, location, AS numbers
+        (
+            {
+                "asn": "AS64500", "as_domain": "a.example", "as_name": "A", "continent": "Oceania",
+                "continent_code": "OC", "country": "Australia", "country_code": "AU",
+            },
+            "AU", None, 64500,
+        ),
+        (
+            {
+                "as_domain": "a.example", "as_name": "A", "asn": "AS64500", "continent": "OC",
+                "continent_name": "Oceania", "country": "AU", "country_name": "Australia",
+            },
+            "AU", None, 64500,
+        ),
+        (
+            {
+                "city": "Sevastopol", "country": "RU", "country_name": "Russia", "latitude": "44.6",
+                "region": "Sevastopol", "region_code": "SEV", "postal_code": "", "timezone": "x",
+            },
+            "RU", "RU-SEV", None,
+        ),
+        ({"asn": "AS64500", "domain": "a.example", "name": "A", "country": "AU", "type": "isp"}, None, None, 64500),
+        # ip-location-db: city, AS numbers; MaxMind: ISP, Enterprise
+        (
+            {"country_code": "UA", "state1": "Krym", "state2": "", "city": "x", "postcode": "", "timezone": "", "latitude": 1.5},
+            "UA", "UA-43", None,
+        ),
+        ({"autonomous_system_number": 64500, "autonomous_system_organization": "A"}, None, None, 64500),
+        (
+            {"isp": "A", "organization": "A", "autonomous_system_number": 64500, "mobile_country_code": "1"},
+            None, None, 64500,
+        ),
+        (
+            {
+                "country": {"iso_code": "GB", "confidence": 99}, "registered_country": {"iso_code": "US"},
+                "represented_country": {"iso_code": "US", "type": "military"},
+                "subdivisions": [{"iso_code": "ENG", "confidence": 40}, {"iso_code": "WBK"}],
+                "traits": {"autonomous_system_number": 64500, "isp": "A", "user_type": "residential"},
+            },
+            "GB", "GB-ENG", 64500,
+        ),
     ],
 )  # fmt: skip
 def test_every_publishers_shape_is_understood(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import random
+from collections import Counter
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from georestrict.networks import Category, Confidence, classify, hosting
+from georestrict.networks import Category, Confidence, classify, hosting, names
 from georestrict.sources import packed
 
 pytestmark = pytest.mark.once
@@ -180,3 +182,24 @@ def test_the_name_of_an_access_provider_suggests_nothing(name: str) -> None:
 )
 def test_the_name_of_a_hoster_suggests_it_at_low_confidence(name: str, category: Category) -> None:
     assert classify(name) == (category, Confidence.LOW)
+
+
+def test_words_that_are_looked_for_at_once_are_found_as_each_by_itself() -> None:
+    tables = (names._ACCESS, names._CDN, names._HOSTING, names._BRANDS)
+    texts = [text for table in tables for text in (*table, "ghost", "a")]
+    spread, found = random.Random(3), Counter[object]()
+    for at in range(20_000):
+        parts = [spread.choice(texts) for _ in range(spread.choice([1, 1, 2, 3]))]
+        name = "".join(spread.choice(["", " ", "x"]) + part for part in parts) + spread.choice(
+            "x y"
+        )
+        name = name.strip() if at % 2 else name
+        said = f" {' '.join(name.split())} "
+        for other in names._OTHER_WORDS:
+            said = said.replace(other, " ")
+        has = [any(text in said for text in table) for table in tables]
+        wanted = None if has[0] else "cdn" if has[1] else "hosting" if has[2] or has[3] else None
+        suggested = classify(name)
+        assert (suggested[0] if suggested else None) == wanted, name
+        found[wanted] += 1
+    assert all(found[wanted] > 1_000 for wanted in (None, "cdn", "hosting")), found

@@ -67,6 +67,7 @@ Current = _core.Current
 Passes = _core.Passes
 Table = _core.Table
 Tally = _core.Tally
+Tree = _core.Tree
 Trusted = _core.Trusted
 Way = _core.Way
 WsgiGate = _core.WsgiGate
@@ -113,6 +114,7 @@ __all__ = [
     "Runs",
     "Table",
     "Tally",
+    "Tree",
     "Trusted",
     "Way",
     "WsgiGate",

@@ -8,6 +8,7 @@ from georestrict._core._many import find_many
 from georestrict._core._pack import pack, spans, unpack
 from georestrict._core._paint import merge, relabel, resolve
 from georestrict._core._text import parse_address, parse_networks
+from georestrict._core._tree import Tree
 from georestrict._core._trie import Answers, Table, embedded_ipv4
 from georestrict._core._wsgi_gate import WsgiGate
 
@@ -18,6 +19,7 @@ __all__ = [
     "Passes",
     "Table",
     "Tally",
+    "Tree",
     "Trusted",
     "Way",
     "WsgiGate",

@@ -14,12 +14,10 @@ Other formats do not tell. Of several files the oldest counts.
 
 from __future__ import annotations
 
-import io
 import re
-import struct
-from datetime import UTC, date, datetime
+from datetime import date
 
-from georestrict.errors import FormatError
+from georestrict.sources import mmdb
 from georestrict.sources.container import Content, beginnings, unpacked
 
 _BEGINNING = 1 << 16  # bytes: a day stands at the beginning, or near it
@@ -41,11 +39,12 @@ def date_of(form: str, content: Content, name: str = "the file") -> date | None:
     """Return the day of the data, as the content says it, or None.
 
     Raises:
-        FormatError: if the content is damaged so that it cannot be told.
+        FormatError: if the content is damaged so that it cannot be told, or an MMDB tells of an
+            impossible day.
     """
     content = unpacked(content, name)
     if form == "mmdb" and isinstance(content, bytes):
-        return _built(content, name)
+        return mmdb.built(content, name).date()
     if isinstance(content, bytes):
         days = [_day(form, content[:_BEGINNING])]
     elif form == "maxmind-csv":
@@ -73,24 +72,3 @@ def _first(pattern: re.Pattern[bytes], data: bytes) -> date | None:
         return date(*map(int, found.groups())) if found else None
     except ValueError:
         return None
-
-
-def _built(data: bytes, name: str) -> date:
-    # imported here: it takes long, and most never read an MMDB
-    from maxminddb import MODE_FD, InvalidDatabaseError, open_database
-
-    try:
-        with open_database(io.BytesIO(data), MODE_FD) as reader:
-            return datetime.fromtimestamp(reader.metadata().build_epoch, UTC).date()
-    except (
-        ArithmeticError,
-        AttributeError,
-        InvalidDatabaseError,
-        LookupError,
-        OSError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        raise FormatError(f"{name}: a damaged MMDB: {error}; fetch the file again") from error

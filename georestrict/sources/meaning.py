@@ -23,7 +23,8 @@ or ``name``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from georestrict import asns, subdivisions
@@ -44,6 +45,8 @@ FLAGS = {
 }
 #: The keys of IPinfo's table of AS numbers, whose ``country`` is where the AS is registered.
 REGISTERED = frozenset({"asn", "domain", "name"})
+_NUMBERS = ("autonomous_system_number", "asn")
+_ORGANISATIONS = ("autonomous_system_organization", "as_name", "name")
 _NAMED = frozenset({Category.VPN, Category.PROXY, Category.RELAY})  # what the provider runs
 
 
@@ -55,29 +58,75 @@ class Meaning(NamedTuple):
     asn: str  #: decimal, or empty
 
 
-def meaning_of(record: object, confidence: str) -> Meaning:
-    """Return what a record says; its flags are trusted with this confidence."""
-    if not isinstance(record, Mapping):
-        return Meaning("", "", "")
-    return Meaning(*(told(record, layer, confidence) for layer in Meaning._fields))
+class Reading:
+    """What to look for in records that have the same keys: most of a file's records do.
+
+    Flags are trusted with a confidence.
+    """
+
+    def __init__(self, keys: Sequence[object], confidence: str) -> None:
+        have = frozenset(keys)
+        self._confidence = confidence
+        self._has_place = bool(have & {"country", "country_code"})
+        self._has_traits = "traits" in have
+        self._sought = _Sought(
+            tuple(pair for pair in FLAGS.items() if pair[0] in have),
+            tuple(key for key in _NUMBERS if key in have),
+        )
+        self._code: Callable[[str, str, str], str] = cache(_code)
+
+    def meaning(self, record: Mapping[str, Any]) -> Meaning:
+        """Return what such a record says."""
+        asked = _place(record) if self._has_place else None
+        said = [(record, self._sought)]
+        if self._has_traits and isinstance(record["traits"], Mapping):
+            said.append((record["traits"], _ALL))
+        number = _asn(said)
+        return Meaning(
+            self._code(*asked) if asked else "",
+            _network(said, number, self._confidence),
+            number,
+        )
 
 
 def told(record: Mapping[str, Any], layer: str, confidence: str) -> str:
     """Return what a record says for a layer, or nothing."""
     if layer == "country":
-        return _place(record)
-    number = _asn(record)
-    return number if layer == "asn" else _network(record, number, confidence)
+        asked = _place(record)
+        return _code(*asked) if asked else ""
+    said = [(record, _ALL)]
+    number = _asn(said)
+    return number if layer == "asn" else _network(said, number, confidence)
 
 
-def _place(record: Mapping[str, Any]) -> str:
+def fit(text: str) -> str:
+    """Return a text without what stands between claims, or cannot be printed."""
+    if text.isprintable() and SEPARATOR not in text:
+        return text
+    return "".join(each if each.isprintable() and each != SEPARATOR else " " for each in text)
+
+
+class _Sought(NamedTuple):
+    """The keys that are looked for in a map."""
+
+    flags: tuple[tuple[str, Category], ...]
+    numbers: tuple[str, ...]
+
+
+_ALL = _Sought(tuple(FLAGS.items()), _NUMBERS)
+# The maps of a record that say something of its network: itself, and its traits.
+_Said = list[tuple[Mapping[str, Any], _Sought]]
+
+
+def _place(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Return a country's code, and the code and the name of the region; None without a country."""
     country = record.get("country")
     if isinstance(country, Mapping):
         code = country.get("iso_code")
     else:
         code = record.get("country_code", None if record.keys() >= REGISTERED else country)
     if not isinstance(code, str) or len(code) != 2 or not code.isprintable():
-        return ""
+        return None
     listed = record.get("subdivisions")
     if isinstance(listed, list) and listed and isinstance(listed[0], Mapping):
         names = listed[0].get("names")
@@ -86,63 +135,52 @@ def _place(record: Mapping[str, Any]) -> str:
     else:
         region = record.get("region_code")
         called = record.get("state1", record.get("region"))
-    return subdivisions.code_of(code, _text(region), _text(called)) or code.upper()
+    return code, _text(region), _text(called)
 
 
-def _asn(record: Mapping[str, Any]) -> str:
-    for keys in _flat(record):
-        for key in ("autonomous_system_number", "asn"):
+def _code(country: str, region: str, called: str) -> str:
+    return subdivisions.code_of(country, region, called) or country.upper()
+
+
+def _asn(said: _Said) -> str:
+    for keys, (_, numbers) in said:
+        for key in numbers:
             number = asns.parse(str(keys.get(key, "")))
             if number is not None:
                 return str(number)
     return ""
 
 
-def _network(record: Mapping[str, Any], number: str, confidence: str) -> str:
+def _network(said: _Said, number: str, confidence: str) -> str:
     """Return the claims of a record: its flags, then what its AS number adds."""
     claims: dict[str, str] = {}
-    for keys in _flat(record):
-        provider = _name(keys, "provider_name", "service")
-        for flag, category in FLAGS.items():
+    for keys, (flags, _) in said:
+        for flag, category in flags:
             if keys.get(flag) in (True, "true"):
-                named = provider if category in _NAMED else ""
-                said = filter(None, (category, confidence, named))
-                claims.setdefault(category, ":".join(said))
-    for claim in _of_asn(record, int(number)) if number else ():
+                named = _name(keys, "provider_name", "service") if category in _NAMED else ""
+                claim = ":".join(filter(None, (category, confidence, named)))
+                claims.setdefault(category, claim)
+    for claim in _of_asn(said, int(number)) if number else ():
         claims.setdefault(claim.partition(":")[0], claim)
     return SEPARATOR.join(claims.values())
 
 
-def _of_asn(record: Mapping[str, Any], number: int) -> Iterable[str]:
+def _of_asn(said: _Said, number: int) -> Iterable[str]:
     """Return what our table says of an AS number, or else what its organisation's name suggests."""
     known = hosting.known().get(number)
     if known is not None:
         return known.split(SEPARATOR)
-    for keys in _flat(record):
-        name = _name(keys, "autonomous_system_organization", "as_name", "name")
-        suggested = classify(name)
+    for keys, _ in said:
+        name = _name(keys, *_ORGANISATIONS)
+        suggested = classify(name) if name else None
         if suggested is not None:
             return (":".join((*suggested, name)),)
     return ()
 
 
-def _flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the maps of a record that say something of its network."""
-    yield record
-    traits = record.get("traits")
-    if isinstance(traits, Mapping):
-        yield traits
-
-
 def _name(keys: Mapping[str, Any], *wanted: str) -> str:
     """Return the first of these texts, fit for a claim; or empty."""
-    for key in wanted:
-        text = _text(keys.get(key))
-        if text:
-            return "".join(
-                each if each.isprintable() and each != SEPARATOR else " " for each in text
-            )
-    return ""
+    return next((fit(text) for key in wanted if (text := _text(keys.get(key)))), "")
 
 
 def _text(value: object) -> str:

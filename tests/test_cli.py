@@ -639,16 +639,28 @@ def test_info_without_a_file_is_about_the_packages_data(tmp_path: Path) -> None:
     assert [run("info", path).exit_code for path in (tmp_path / "gone.grdb", tmp_path)] == [1, 1]
 
 
-@pytest.mark.parametrize(("limit", "is_stale"), [("1d", True), ("36500d", False)])
-def test_info_names_what_is_too_old_for_a_policy(
-    image: Path, policy: Path, limit: str, is_stale: bool
-) -> None:
-    policy.write_text(f'stale_after = "{limit}"\n{POLICY}')
-    result = run("info", image, "--policy", policy)
-    assert result.exit_code == 0
-    assert ("stale: country: " in result.stdout) == is_stale
-    told = json.loads(run("info", image, "--policy", policy, "--json").stdout)
-    assert bool(told["stale"]) == is_stale
+def test_info_names_what_is_too_old_for_a_policy(image: Path, policy: Path) -> None:
+    os.utime(policy.with_name("mine.txt"), (0, 0))
+    limits = (
+        'stale_after = "{0}"\n', '[categories.hosting]\nstale_after = "{0}"\nstale_action = "ignore"\n',
+        '[lists.mine]\nstale_after = "{0}"\n',
+    )  # fmt: skip
+    for limit, names in (("1d", ["country", "hosting", "list mine"]), ("36500d", [])):
+        first, categories, of_list = (text.format(limit) for text in limits)
+        text = POLICY.replace("[lists.mine]\n", categories + of_list)
+        policy.write_text(first + text)
+        result = run("info", image, "--policy", policy)
+        assert result.exit_code == 0
+        told = json.loads(run("info", image, "--policy", policy, "--json").stdout)["stale"]
+        assert [line.split(",")[0] for line in told] == names
+        assert [line for line in result.stdout.splitlines() if line.startswith("stale: ")] == [
+            f"stale: {line}" for line in told
+        ]
+    policy.write_text(first + text.replace('"36500d"', '"1d"'))
+    told = json.loads(run("info", image, "--policy", policy, "--json").stdout)["stale"]
+    assert told[0].endswith(
+        "days old: categories.hosting.stale_after is 1d, stale_action is ignore"
+    )
     policy.write_text("default = 7")
     assert run("info", image, "--policy", policy).exit_code == 2
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from georestrict.age import Ages, changed_at
 from georestrict.cli import options
 from georestrict.cli.inputs import print_table
 from georestrict.database import Database
 from georestrict.networks import Category
 from georestrict.policy import Policy
+from georestrict.policy.checks import length
 from georestrict.record import SourceInfo
 from georestrict.table import FORMAT_VERSION, MAGIC
 
@@ -30,7 +33,7 @@ def info(file: str | None, policy: str | None, as_json: bool) -> None:
     database, today = Database.open(file), datetime.now(UTC).date()
     told = _told(database, file, today)
     if policy is not None:
-        told["stale"] = _stale(Policy.load(policy), database, today)
+        told["stale"] = _stale(Policy.load(policy), database)
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False, indent=1))
         return
@@ -105,14 +108,12 @@ def _row(source: SourceInfo, today: date) -> tuple[str, ...]:
     )
 
 
-def _stale(policy: Policy, database: Database, today: date) -> list[str]:
-    """Return what is past a limit of the policy, in words."""
-    limit = policy.stale_after
-    dates = [
-        source.date
-        for source in database.metadata.sources
-        if source.layer == "country" and source.ages
+def _stale(policy: Policy, database: Database) -> list[str]:
+    """Return what is past a limit of the policy now, in words."""
+    now = time.time()
+    return [
+        f"{aging.name}, {aging.days(now)} days old: {aging.key}stale_after is "
+        f"{length(aging.stale_after)}, stale_action is {aging.action}"
+        for aging in Ages(policy, database, changed_at(policy)).all
+        if aging.stale_after is not None and aging.is_stale(now)
     ]
-    if limit is None or not dates or today - min(dates) < limit:
-        return []
-    return [f"country: {(today - min(dates)).days} days old, stale_after is {limit.days} days"]

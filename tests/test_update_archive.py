@@ -52,7 +52,7 @@ def tar(*members: tuple[tarfile.TarInfo, bytes], packed: bool = True) -> bytes:
     with tarfile.open(fileobj=held, mode="w", format=tarfile.PAX_FORMAT) as made:
         for info, data in members:
             made.addfile(info, io.BytesIO(data))
-    return gzip.compress(held.getvalue()) if packed else held.getvalue()
+    return gzip.compress(held.getvalue(), mtime=0) if packed else held.getvalue()
 
 
 def zipped(**members: bytes) -> bytes:
@@ -73,8 +73,8 @@ def zipped(**members: bytes) -> bytes:
             packed=False,
         ),
         zipped(Geo__Geo_mmdb=DATA, Geo__LICENSE_txt=b"text"),
-        gzip.compress(zipped(Geo_mmdb=DATA)),
-        gzip.compress(DATA),
+        gzip.compress(zipped(Geo_mmdb=DATA), mtime=0),
+        gzip.compress(DATA, mtime=0),
     ],
     ids=["tar.gz", "tar", "zip", "zip.gz", "gz"],
 )
@@ -88,9 +88,9 @@ def test_what_is_no_archive_stays_as_it_is_and_gzip_is_unpacked(tmp_path: Path) 
     for number, (packed, name, expected) in enumerate(
         [
             (DATA, "out.txt", DATA),
-            (gzip.compress(DATA), "out.txt", DATA),
-            (gzip.compress(DATA[:9]) + gzip.compress(DATA[9:]), "out.txt", DATA),
-            (gzip.compress(DATA), "out.csv.gz", gzip.compress(DATA)),
+            (gzip.compress(DATA, mtime=0), "out.txt", DATA),
+            (gzip.compress(DATA[:9], mtime=0) + gzip.compress(DATA[9:], mtime=0), "out.txt", DATA),
+            (gzip.compress(DATA, mtime=0), "out.csv.gz", gzip.compress(DATA, mtime=0)),
             (zipped(a_csv=DATA), "out.zip", zipped(a_csv=DATA)),
         ]
     ):
@@ -116,14 +116,14 @@ TRAPS = {
     "text": (DATA, "is no archive"),
     "bomb in tar": (tar(member("x.mmdb", bytes(MOST * 3))), "holds more than 100,000 bytes"),
     "bomb in zip": (zipped(x_mmdb=bytes(MOST * 3)), "holds more than 100,000 bytes unpacked"),
-    "bomb": (gzip.compress(bytes(MOST * 3)), "holds more than 100,000 bytes unpacked"),
+    "bomb": (gzip.compress(bytes(MOST * 3), mtime=0), "holds more than 100,000 bytes unpacked"),
     "cut tar.gz": (tar(member("x.mmdb", DATA))[:-30], "the archive is damaged"),
     "cut tar": (tar(member("x.mmdb", DATA * 9), packed=False)[:900], "the archive is damaged"),
     "cut zip": (zipped(x_mmdb=DATA)[:-30], "the archive is damaged"),
     "two names": (zipped(x_mmdb=DATA).replace(b"x.mmdb", b"y.mmdb", 1), "the archive is damaged"),
-    "cut gzip": (gzip.compress(DATA)[:-4], "the archive is damaged"),
-    "wrong sum": (gzip.compress(DATA)[:-8] + bytes(8), "the archive is damaged"),
-    "more behind": (gzip.compress(DATA) + b"junk", "the archive is damaged"),
+    "cut gzip": (gzip.compress(DATA, mtime=0)[:-4], "the archive is damaged"),
+    "wrong sum": (gzip.compress(DATA, mtime=0)[:-8] + bytes(8), "the archive is damaged"),
+    "more behind": (gzip.compress(DATA, mtime=0) + b"junk", "the archive is damaged"),
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -79,6 +80,7 @@ _KEYS = {
 _TRUE, _FALSE = frozenset({"1", "true", "t", "yes"}), frozenset({"", "0", "false", "f", "no"})
 _LAST = (1 << 128) - 1
 _MAPPED = 0xFFFF << 32
+_SHOWN = 30  # columns in an error message
 _NO_NUMBER = "an address as a number is at most 2**128 - 1, in decimal digits"
 
 
@@ -127,9 +129,11 @@ def header(record: Record, name: str) -> list[str]:
     """
     line, fields = record
     names = [field.strip().lower() for field in fields]
-    twice = [column for column in names if column and names.count(column) > 1]
-    if twice:
-        raise FormatError(f"{name}:{line}: two columns have the name {shown(twice[0])}; rename one")
+    for column, times in Counter(names).items():
+        if column and times > 1:
+            raise FormatError(
+                f"{name}:{line}: two columns have the name {shown(column)}; rename one"
+            )
     return names
 
 
@@ -185,7 +189,7 @@ def value_of(names: Sequence[str], place: str, layer: str, confidence: str) -> V
     if not needed:
         raise SilentError(
             f"{place}: says nothing for the layer {layer!r}: its columns are "
-            f"{', '.join(map(shown, names))}; expected one of {', '.join(_NEEDED[layer])}"
+            f"{some(names)}; expected one of {', '.join(_NEEDED[layer])}"
         )
     keys = [_KEYS.get(column, column) for column in picked]
 
@@ -194,6 +198,12 @@ def value_of(names: Sequence[str], place: str, layer: str, confidence: str) -> V
         return meaning.told(record, layer, confidence)
 
     return Value(tuple(map(names.index, picked)), told)
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the names of columns as an error message shows them."""
+    told = ", ".join(map(shown, names[:_SHOWN]))
+    return f"{told} …" if len(names) > _SHOWN else told
 
 
 def _checked(key: str, text: str) -> object:

@@ -84,7 +84,7 @@ def _rows(
     elif _ID not in names:
         raise csvfile.SilentError(
             f"{place}:{first[0]}: says nothing for the layer 'country': it has no {_ID!r}, only "
-            f"{', '.join(map(shown, names))}"
+            f"{csvfile.some(names)}"
         )
     elif not locations:
         raise FormatError(

@@ -102,6 +102,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.once  # the bombs below are for both cores
 @pytest.mark.needs(sdist.NAME)
 @pytest.mark.parametrize(("name", "files"), [("bad-data", BAD_DATA), ("test-data", HOSTILE)])
 def test_g1_maxminds_bad_databases_are_refused_within_64_mib_and_2_s_each(

@@ -358,7 +358,8 @@ class Engine:
         """
         with self._reloading:  # so that an older state never replaces a newer one
             try:
-                built = self._rebuilt()
+                with prepare.uncollected():
+                    built = self._rebuilt()
             except Exception as error:
                 self._reloads = replace(
                     self._reloads,
@@ -514,6 +515,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     """Free what threads held that this process does not have; a reload of theirs never ends."""
     _SWAPPING.release()
+    prepare.resume()
     for engine in _ENGINES:
         engine._reloading, engine._opening = threading.Lock(), threading.Lock()
     _WATCHER.after_fork()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -731,6 +732,27 @@ def test_what_a_reload_has_to_paint_is_painted_by_another_process(
     assert engine.decide("10.9.9.9").rule == "new"
     assert len([*cache.glob("*.grdb")]) == (2 if kept else 0)
     assert engine.snapshot.id == engine_of(folder).snapshot.id if kept else True
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
+def test_a_reload_starts_no_collection_of_garbage_and_leaves_the_collector_as_it_was(
+    on: bool, folder: Path
+) -> None:
+    engine = engine_of(folder)
+    states = []
+    engine._clock = lambda: states.append(gc.isenabled()) or 1.0  # type: ignore[func-returns-value]
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if on else gc.disable)()
+        engine.reload()
+        assert gc.isenabled() is on
+        (folder / "policy.toml").write_text("junk")
+        assert not try_reload(engine)
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if was_on else gc.disable)()
+    assert states
+    assert not any(states)
 
 
 def test_an_error_of_the_other_process_is_raised_here(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_g12_every_worker_takes_up_what_changes_and_survives_what_is_wrong(
 
 
 FORKS = """
-import os, sys, threading, time, signal, warnings
+import gc, os, sys, threading, time, signal, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # these forks are with threads on purpose
 from pathlib import Path
 from georestrict import Engine
@@ -158,6 +158,7 @@ for number in range(40):
         assert follower.snapshot.database is engine.snapshot.database
         engine.reload()
         assert engine.reloads.done > done
+        assert gc.isenabled()
         assert engine.with_policy(folder / "policy.toml").decide(LISTED).rule == "old"
         engine.remember().saw("a", "GB", "", time.time())
         if number % 10 == 0:  # its own watcher

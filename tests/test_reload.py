@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -178,6 +179,19 @@ def test_an_engine_without_files_says_that_there_is_nothing_to_watch(
     assert any("nothing to watch" in record.getMessage() for record in caplog.records)
     engine.unwatch()
     assert engine.watching is None
+
+
+def test_an_engine_that_nobody_holds_is_watched_no_longer_and_the_thread_ends(
+    folder: Path,
+) -> None:
+    engine = engine_of(folder)
+    engine.watch(EVERY)
+    (folder / "mine.txt").write_text(OTHER)
+    wait_until(lambda engine=engine: engine.reloads.done)  # type: ignore[misc]
+    gone = weakref.ref(engine)
+    del engine
+    wait_until(lambda: gc.collect() >= 0 and gone() is None)
+    wait_until(lambda: "georestrict-watch" not in {each.name for each in threading.enumerate()})
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "1", None, float("inf"), float("nan")])

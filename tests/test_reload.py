@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from georestrict import Action, ConfigurationError, DatabaseError, Engine
+from georestrict import engine as engine_module
 from georestrict.asgi import GeoRestrictMiddleware as Asgi
 from georestrict.manifest import Manifest
 from georestrict.reload import try_reload
@@ -181,9 +182,7 @@ def test_an_engine_without_files_says_that_there_is_nothing_to_watch(
     assert engine.watching is None
 
 
-def test_an_engine_that_nobody_holds_is_watched_no_longer_and_the_thread_ends(
-    folder: Path,
-) -> None:
+def test_an_engine_that_nobody_holds_is_watched_no_longer(folder: Path) -> None:
     engine = engine_of(folder)
     engine.watch(EVERY)
     (folder / "mine.txt").write_text(OTHER)
@@ -191,7 +190,6 @@ def test_an_engine_that_nobody_holds_is_watched_no_longer_and_the_thread_ends(
     gone = weakref.ref(engine)
     del engine
     wait_until(lambda: gc.collect() >= 0 and gone() is None)
-    wait_until(lambda: "georestrict-watch" not in {each.name for each in threading.enumerate()})
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "1", None, float("inf"), float("nan")])
@@ -718,6 +716,29 @@ def test_the_option_watch_begins_with_the_first_request_and_shuts_no_gate(
         wait_until(lambda: engine.decide("7.7.7.7").action is Action.BLOCK)
     finally:
         engine.unwatch()
+
+
+def test_what_failed_is_tried_again_where_files_look_as_those_in_force(folder: Path) -> None:
+    steps = Steps(engine_of(folder))
+    assert [steps.look(), steps.look()] == [(0, 0), (0, 0)]
+    away = folder.rename(folder.with_name("away"))  # of the files nothing changes
+    assert not try_reload(steps.engine)
+    away.rename(folder)
+    assert [steps.look(), steps.look()] == [(1, 1), (1, 1)]
+    assert steps.engine.reloads.last_error is None
+
+
+def test_g12_what_a_fork_does_frees_the_locks_that_threads_hold(folder: Path) -> None:
+    """What is registered for forks, in this process: the one that holds the lock is no more."""
+    engine = engine_of(folder)
+    engine._reloading.acquire()
+    engine_module._before_fork()
+    engine_module._after_fork_in_parent()
+    engine_module._before_fork()
+    engine_module._after_fork_in_child()
+    engine.reload()
+    assert engine.reloads.done == 1
+    engine_module._tell_forks(None)
 
 
 # --- built in another process -----------------------------------------------------------------------

@@ -130,6 +130,7 @@ def test_reloads_are_counted_and_the_last_error_is_told_until_one_succeeds(folde
     assert done.last_failure == failed.last_failure
 
 
+@pytest.mark.once
 def test_the_id_of_a_snapshot_tells_policy_lists_and_data_and_nothing_of_the_process(
     tmp_path: Path,
 ) -> None:
@@ -182,6 +183,7 @@ def test_an_engine_without_files_says_that_there_is_nothing_to_watch(
     assert engine.watching is None
 
 
+@pytest.mark.once
 def test_an_engine_that_nobody_holds_is_watched_no_longer(folder: Path) -> None:
     engine = engine_of(folder)
     engine.watch(EVERY)
@@ -238,6 +240,7 @@ def other_system(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "change", [replaced, in_place, dated_back, linked, other_system], ids=lambda way: way.__doc__
 )
@@ -264,6 +267,7 @@ def config_map(folder: Path, version: str, **content: str) -> None:
     (folder / "..data_tmp").replace(folder / "..data")
 
 
+@pytest.mark.once
 def test_g5_the_swapped_link_of_a_config_map_is_seen(tmp_path: Path) -> None:
     config_map(tmp_path, "one")
     engine = engine_of(tmp_path)
@@ -280,6 +284,7 @@ def test_g5_the_swapped_link_of_a_config_map_is_seen(tmp_path: Path) -> None:
         engine.unwatch()
 
 
+@pytest.mark.once
 def test_a_file_that_comes_goes_or_changes_in_a_list_that_is_a_folder_is_seen(
     tmp_path: Path,
 ) -> None:
@@ -418,6 +423,7 @@ def test_an_entry_that_ends_makes_a_reload(folder: Path) -> None:
 # --- what is wrong changes nothing -------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -495,6 +501,7 @@ print(told[0])
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
 @pytest.mark.parametrize(("trouble", "said"), [("EMFILE", "Too many open files"), ("EACCES", "Permission denied")])  # fmt: skip
 def test_g14_a_process_out_of_files_or_permission_keeps_the_old_and_recovers(
@@ -541,7 +548,7 @@ def test_g14_a_read_that_takes_for_ever_holds_up_no_request(folder: Path) -> Non
 
 
 def test_h12_p3_policy_and_data_that_change_together_are_seen_together(tmp_path: Path) -> None:
-    """Both are swapped by one link while eight threads ask, by the engine and by the middleware."""
+    """Both are swapped by one link while four threads ask, by the engine and by the middleware."""
     config_map(tmp_path, "v0")
     engine = engine_of(tmp_path)
     guarded = Wsgi(Recorder().wsgi, engine=engine)
@@ -562,9 +569,9 @@ def test_h12_p3_policy_and_data_that_change_together_are_seen_together(tmp_path:
 
     engine.watch(EVERY)
     try:
-        with ThreadPoolExecutor(8) as pool:
-            asking = [pool.submit(each) for each in (by_engine, by_middleware) * 4]
-            for number in range(1, 9):
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(each) for each in (by_engine, by_middleware) * 2]
+            for number in range(1, 7):
                 name, country = (("old", "CN"), ("new", "GB"))[number % 2]
                 config_map(tmp_path, f"v{number}", name=name, country=country)
                 wait_until(lambda number=number: engine.reloads.done >= number)  # type: ignore[misc]
@@ -802,6 +809,7 @@ def test_an_error_of_the_other_process_is_raised_here(tmp_path: Path) -> None:
     assert engine.decide(LISTED).rule == "old"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("executable", ["", "/usr/bin/true", "/nowhere/python3"])
 def test_where_no_other_process_can_be_started_it_is_painted_here(
     executable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -843,6 +851,7 @@ print(json.dumps([line for line in said if "cache cannot be used" in line]))
 """
 
 
+@pytest.mark.once
 def test_g14_a_cache_folder_without_room_is_told_once_and_costs_nothing_else(
     tmp_path: Path,
 ) -> None:

@@ -34,7 +34,7 @@ from georestrict import Engine  # noqa: E402
 from georestrict.countries import NAMES  # noqa: E402
 
 NETWORKS, RECORDS = 1_000_000, 550_000
-RELOADS = {"compiled": 5, "python": 2}
+RELOADS = {"compiled": 5, "python": 1}
 CASES = ("default data", "lists of 1,000,000", "MMDB of 550,000")
 MOST_MS = 20
 _REST = 0.001

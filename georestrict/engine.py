@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from georestrict import prepare
 from georestrict._core import Current, Tally
@@ -91,7 +91,7 @@ class Engine:
         self._accounts = accounts
         self._opening = threading.Lock()
         self._leader: Engine | None = None
-        self._followers: WeakSet[Engine] = WeakSet()
+        self._followers: tuple[ref[Engine], ...] = ()
         self._reloading = threading.Lock()
         self._looked: Look = ()  # how the files looked before what is in force was read
         self._missed: tuple[Path, ...] = ()  # what a policy names that did not come into force
@@ -257,7 +257,7 @@ class Engine:
             leader._looked += tuple(
                 state for state in engine._looked if state not in leader._looked
             )
-            leader._followers.add(engine)
+            leader._followers = tuple(ref(each) for each in (*leader._following, engine))
         return engine
 
     def reload(self) -> None:
@@ -288,7 +288,7 @@ class Engine:
         and those of the other engines over the same data.
         """
         root = self._root
-        every = [root, *root._followers]
+        every = [root, *root._following]
         files = [path for engine in every for path in engine._files(engine.policy)]
         return tuple(dict.fromkeys([*files, *root._missed]))
 
@@ -334,10 +334,9 @@ class Engine:
         So it is after one that failed, when an entry of a list has ended, and when data has grown
         too old.
         """
-        every = [self, *self._followers]
         if self._reloads.last_error is not None or self.database.is_missing:
             return True
-        return any(engine.snapshot.is_outdated() for engine in every)
+        return any(engine.snapshot.is_outdated() for engine in (self, *self._following))
 
     def take_up(self) -> bool:
         """Reload for the watcher; what fails again in the same way is not logged again.
@@ -351,6 +350,11 @@ class Engine:
     def _root(self) -> Engine:
         """The engine whose data this one decides by."""
         return self._leader or self
+
+    @property
+    def _following(self) -> list[Engine]:
+        """The engines that are reloaded with this one."""
+        return [engine for each in self._followers if (engine := each()) is not None]
 
     def _tried(self, *, again: bool = True, at_rest: bool = False) -> bool | None:
         """Reload; log a failure, once or each time; None if nothing was put in force."""
@@ -413,7 +417,7 @@ class Engine:
         self._missed = ()
         snapshot, looked = self._build(aside=True)
         built = [(self, snapshot, looked)]
-        for follower in self._followers:
+        for follower in self._following:
             built.append((follower, *follower._build(snapshot.database, aside=True)))
         return built
 
@@ -560,9 +564,14 @@ def _after_fork_in_child() -> None:
     _WATCHER.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+def _tell_forks(register: Callable[..., None] | None) -> None:
+    """Have the functions above called; without fork (Windows) there is nothing to do."""
+    if register is not None:
+        register(
+            before=_before_fork,
+            after_in_parent=_after_fork_in_parent,
+            after_in_child=_after_fork_in_child,
+        )
+
+
+_tell_forks(getattr(os, "register_at_fork", None))

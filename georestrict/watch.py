@@ -140,12 +140,14 @@ class Watcher:
         while True:
             now = time.monotonic()
             with self._changed:
-                if not self._watches:
+                watches = list(self._watches.items())  # held: what is watched may go at any time
+                if not watches:
                     self._thread = None
                     return
-                due = [each for each in self._watches.items() if each[1].next_look <= now]
+                due = [each for each in watches if each[1].next_look <= now]
+                wanted = min(watch.next_look for _, watch in watches)
+                del watches  # only what is in use elsewhere is watched
                 if not due:
-                    wanted = min(watch.next_look for watch in self._watches.values())
                     self._changed.wait(max(0.0, wanted - now))
                     continue
             while due:
@@ -155,7 +157,7 @@ class Watcher:
                     watch.step(target)
                 except Exception:  # a defect here must not end the watching
                     logger.exception("watching failed; it goes on")
-                del target  # only what is in use elsewhere is watched
+                del target
 
 
 def look(paths: Iterable[Path]) -> Look:

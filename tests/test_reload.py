@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from georestrict import Action, ConfigurationError, DatabaseError, Engine
+from georestrict import engine as engine_module
 from georestrict.asgi import GeoRestrictMiddleware as Asgi
 from georestrict.manifest import Manifest
 from georestrict.reload import try_reload
@@ -128,6 +130,7 @@ def test_reloads_are_counted_and_the_last_error_is_told_until_one_succeeds(folde
     assert done.last_failure == failed.last_failure
 
 
+@pytest.mark.once
 def test_the_id_of_a_snapshot_tells_policy_lists_and_data_and_nothing_of_the_process(
     tmp_path: Path,
 ) -> None:
@@ -180,6 +183,17 @@ def test_an_engine_without_files_says_that_there_is_nothing_to_watch(
     assert engine.watching is None
 
 
+@pytest.mark.once
+def test_an_engine_that_nobody_holds_is_watched_no_longer(folder: Path) -> None:
+    engine = engine_of(folder)
+    engine.watch(EVERY)
+    (folder / "mine.txt").write_text(OTHER)
+    wait_until(lambda engine=engine: engine.reloads.done)  # type: ignore[misc]
+    gone = weakref.ref(engine)
+    del engine
+    wait_until(lambda: gc.collect() >= 0 and gone() is None)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, "1", None, float("inf"), float("nan")])
 def test_a_wrong_interval_is_an_error(wrong: Any, tiny: Any) -> None:
     with pytest.raises(ConfigurationError, match="watch is"):
@@ -226,6 +240,7 @@ def other_system(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "change", [replaced, in_place, dated_back, linked, other_system], ids=lambda way: way.__doc__
 )
@@ -252,6 +267,7 @@ def config_map(folder: Path, version: str, **content: str) -> None:
     (folder / "..data_tmp").replace(folder / "..data")
 
 
+@pytest.mark.once
 def test_g5_the_swapped_link_of_a_config_map_is_seen(tmp_path: Path) -> None:
     config_map(tmp_path, "one")
     engine = engine_of(tmp_path)
@@ -268,6 +284,7 @@ def test_g5_the_swapped_link_of_a_config_map_is_seen(tmp_path: Path) -> None:
         engine.unwatch()
 
 
+@pytest.mark.once
 def test_a_file_that_comes_goes_or_changes_in_a_list_that_is_a_folder_is_seen(
     tmp_path: Path,
 ) -> None:
@@ -406,6 +423,7 @@ def test_an_entry_that_ends_makes_a_reload(folder: Path) -> None:
 # --- what is wrong changes nothing -------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -483,6 +501,7 @@ print(told[0])
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
 @pytest.mark.parametrize(("trouble", "said"), [("EMFILE", "Too many open files"), ("EACCES", "Permission denied")])  # fmt: skip
 def test_g14_a_process_out_of_files_or_permission_keeps_the_old_and_recovers(
@@ -529,7 +548,7 @@ def test_g14_a_read_that_takes_for_ever_holds_up_no_request(folder: Path) -> Non
 
 
 def test_h12_p3_policy_and_data_that_change_together_are_seen_together(tmp_path: Path) -> None:
-    """Both are swapped by one link while eight threads ask, by the engine and by the middleware."""
+    """Both are swapped by one link while four threads ask, by the engine and by the middleware."""
     config_map(tmp_path, "v0")
     engine = engine_of(tmp_path)
     guarded = Wsgi(Recorder().wsgi, engine=engine)
@@ -550,9 +569,9 @@ def test_h12_p3_policy_and_data_that_change_together_are_seen_together(tmp_path:
 
     engine.watch(EVERY)
     try:
-        with ThreadPoolExecutor(8) as pool:
-            asking = [pool.submit(each) for each in (by_engine, by_middleware) * 4]
-            for number in range(1, 9):
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(each) for each in (by_engine, by_middleware) * 2]
+            for number in range(1, 7):
                 name, country = (("old", "CN"), ("new", "GB"))[number % 2]
                 config_map(tmp_path, f"v{number}", name=name, country=country)
                 wait_until(lambda number=number: engine.reloads.done >= number)  # type: ignore[misc]
@@ -706,6 +725,29 @@ def test_the_option_watch_begins_with_the_first_request_and_shuts_no_gate(
         engine.unwatch()
 
 
+def test_what_failed_is_tried_again_where_files_look_as_those_in_force(folder: Path) -> None:
+    steps = Steps(engine_of(folder))
+    assert [steps.look(), steps.look()] == [(0, 0), (0, 0)]
+    away = folder.rename(folder.with_name("away"))  # of the files nothing changes
+    assert not try_reload(steps.engine)
+    away.rename(folder)
+    assert [steps.look(), steps.look()] == [(1, 1), (1, 1)]
+    assert steps.engine.reloads.last_error is None
+
+
+def test_g12_what_a_fork_does_frees_the_locks_that_threads_hold(folder: Path) -> None:
+    """What is registered for forks, in this process: the one that holds the lock is no more."""
+    engine = engine_of(folder)
+    engine._reloading.acquire()
+    engine_module._before_fork()
+    engine_module._after_fork_in_parent()
+    engine_module._before_fork()
+    engine_module._after_fork_in_child()
+    engine.reload()
+    assert engine.reloads.done == 1
+    engine_module._tell_forks(None)
+
+
 # --- built in another process -----------------------------------------------------------------------
 
 
@@ -767,6 +809,7 @@ def test_an_error_of_the_other_process_is_raised_here(tmp_path: Path) -> None:
     assert engine.decide(LISTED).rule == "old"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("executable", ["", "/usr/bin/true", "/nowhere/python3"])
 def test_where_no_other_process_can_be_started_it_is_painted_here(
     executable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -808,6 +851,7 @@ print(json.dumps([line for line in said if "cache cannot be used" in line]))
 """
 
 
+@pytest.mark.once
 def test_g14_a_cache_folder_without_room_is_told_once_and_costs_nothing_else(
     tmp_path: Path,
 ) -> None:

@@ -50,7 +50,8 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
-RUN = [README, POLICY, TUNNELS]  # the pages whose blocks run here
+OPERATING = ROOT / "docs/operating.md"
+RUN = [README, POLICY, TUNNELS, OPERATING]  # the pages whose blocks run here
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page
@@ -67,6 +68,7 @@ PUBLIC_MODULES = [
     "wsgi",
     "database",
     "engine",
+    "healthcheck",
     "policy.values",
     "testing",
 ]

@@ -28,6 +28,7 @@ QUESTIONS = (
     "rules",
     "pasts",
     "accounts",
+    "reloads",
     "instructions",
     "endtoend",
     "worst_headers",

@@ -19,9 +19,12 @@ import logging
 import mmap
 import os
 import re
+import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +51,11 @@ _OUR_NAME = re.compile(r"\.?[0-9a-f]{64}\.grdb(\..*)?")  # the folder may be som
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
+#: Has another process build what is missing, in this cache folder or, with None, in the usual one.
+#: Raises GeoRestrictError if the files that it is built from are wrong.
+Build = Callable[[Path | None], None]
+
+
 class _UnusableError(Exception):
     """The cache cannot serve; the message says why."""
 
@@ -67,6 +75,9 @@ def shared(key: str, read: Callable[[Image], T], build: Callable[[], tuple[str, 
     changed meanwhile, and then it is used, but not kept. ``read`` raises DatabaseError if the
     image is not what it should be; such a file is built again.
     """
+    helper = _helper.get()
+    for result in () if helper is None else helper.found(f"{key}.grdb", read):
+        return result
     built: list[tuple[str, bytes]] = []
 
     try:
@@ -93,6 +104,64 @@ def shared(key: str, read: Callable[[Image], T], build: Callable[[], tuple[str, 
             _tell_once(str(error))
     _, data = built[0] if built else build()
     return read(Image(memoryview(data), "the policy's lists in memory"))
+
+
+@contextlib.contextmanager
+def elsewhere(build: Build) -> Iterator[None]:
+    """Have what is missing built by another process from here on, in this thread.
+
+    What the usual folder cannot take comes from a temporary one. What that process does not build
+    either, this one does.
+    """
+    helper = _Helper(build)
+    token = _helper.set(helper)
+    try:
+        yield
+    finally:
+        _helper.reset(token)
+        if helper.spare is not None:
+            shutil.rmtree(helper.spare, ignore_errors=True)
+
+
+class _Helper:
+    """Another process that builds, and the folder in which it hands images over."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self.spare: Path | None = None
+
+    def found(self, name: str, read: Callable[[Image], T]) -> Iterator[T]:
+        """Yield what ``read`` makes of an image as soon as there is one; nothing if there is none.
+
+        Raises:
+            GeoRestrictError: if the files that it is built from are wrong.
+        """
+        try:
+            folder = _folder()
+        except (_UnusableError, OSError) as error:
+            if str(error):
+                _tell_once(str(error))
+        else:
+            yield from _read(folder / name, read)
+            self._build(None)
+            yield from _read(folder / name, read)
+        try:
+            if self.spare is None:
+                self.spare = Path(tempfile.mkdtemp(prefix="georestrict-"))
+        except OSError:
+            return
+        yield from _read(self.spare / name, read)
+        self._build(self.spare)
+        yield from _read(self.spare / name, read)
+
+
+_helper: ContextVar[_Helper | None] = ContextVar("_helper", default=None)
+
+
+def _read(path: Path, read: Callable[[Image], T]) -> Iterator[T]:
+    """Yield what ``read`` makes of a file of the cache, if it is there and whole."""
+    with contextlib.suppress(_UnusableError, OSError, DatabaseError):
+        yield read(_mapped(path))
 
 
 def _folder() -> Path:
@@ -178,10 +247,14 @@ def _tidy(folder: Path) -> None:
             path.unlink()
 
 
-@lru_cache(maxsize=64)
 def _tell_once(reason: str) -> None:
-    logger.warning(
-        "the cache cannot be used: %s; lists are compiled and kept in each process's memory. "
-        "Set GEORESTRICT_CACHE_DIR to a folder of your own, or to nothing if this is meant",
-        reason,
+    warn_once(
+        f"the cache cannot be used: {reason}; lists are compiled and kept in each process's "
+        "memory. Set GEORESTRICT_CACHE_DIR to a folder of your own, or to nothing if this is meant"
     )
+
+
+@lru_cache(maxsize=64)
+def warn_once(message: str) -> None:
+    """Log a warning, unless it was logged before."""
+    logger.warning("%s", message)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from functools import cache, cached_property
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
@@ -92,6 +92,9 @@ class Database:
         )
         self.has_asns = bool(self._record.sections("asn"))  #: whether the data tells AS numbers
         codes = [location.country for location in self._locations]
+        self._asns: frozenset[int] | None = None
+        self._claimants: Mapping[Category, frozenset[str]] | None = None
+        self._found: tuple[Location, ...] | None = None
         self.country = Answers(self.table, codes, None, self.looked_through).at
 
     @classmethod
@@ -181,26 +184,30 @@ class Database:
             digest.update(self._image.section(section))
         return digest.digest()
 
-    @cached_property
+    @property
     def asns(self) -> frozenset[int]:
         """The AS numbers that the data knows.
 
         Raises:
             FormatError: if the record of them is damaged.
         """
-        return frozenset(map(self._as_number, self._record.values("asn")))
+        if self._asns is None:  # no cached_property: in 3.11 that has a lock, which a fork inherits
+            self._asns = frozenset(map(self._as_number, self._record.values("asn")))
+        return self._asns
 
-    @cached_property
+    @property
     def claimants(self) -> Mapping[Category, frozenset[str]]:
         """The categories that the data tells of networks, with the names of their sources.
 
         Raises:
             FormatError: if the record of them is damaged.
         """
-        try:
-            return self._record.claimants()
-        except ValueError as error:
-            raise FormatError(f"{self._image.name}: damaged record: {error}") from error
+        if self._claimants is None:
+            try:
+                self._claimants = self._record.claimants()
+            except ValueError as error:
+                raise FormatError(f"{self._image.name}: damaged record: {error}") from error
+        return self._claimants
 
     def asn_networks(self, numbers: Iterable[int]) -> dict[int, NetworkList]:
         """Return the ranges of some AS numbers, in one pass; one that is not known has none.
@@ -247,17 +254,19 @@ class Database:
             TypeError: if an item is not text, or a buffer or column is of another form.
         """
         indices = find_many(self.table, self._marks, addresses)
-        return Locations(memoryview(indices).toreadonly(), self._many)
+        return Locations(memoryview(indices).toreadonly(), self._many())
 
-    @cached_property
     def _many(self) -> tuple[Location, ...]:
         """What :func:`georestrict._core.find_many` answers: as it is, through each way, unknown."""
+        if self._found is not None:
+            return self._found
         through = (
             replace(location, via=via)
             for via in (None, *(name for _, name in LOOKED_THROUGH))
             for location in self._locations
         )
-        return (*through, Location(status=Status.UNRESOLVED))
+        self._found = (*through, Location(status=Status.UNRESOLVED))
+        return self._found
 
     def via(self, value: int) -> str | None:
         """Return the name of the looked-through network that an IPv6 address is in, if any."""

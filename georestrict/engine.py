@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from georestrict import prepare
 from georestrict._core import Current, Tally
 from georestrict.accounts import Accounts
 from georestrict.age import AgeLog
@@ -376,7 +377,8 @@ class Engine:
         """
         with self._reloading:  # so that an older state never replaces a newer one
             try:
-                built = self._rebuilt()
+                with prepare.uncollected():
+                    built = self._rebuilt()
             except Exception as error:
                 self._reloads = replace(
                     self._reloads,
@@ -388,7 +390,7 @@ class Engine:
             looked = tuple(dict.fromkeys(state for *_, seen in built for state in seen))
             if at_rest and look(Path(str(path)) for path, *_ in looked) != looked:
                 return False
-            replaced = [engine.snapshot for engine, *_ in built]  # not freed within the lock
+            replaced = [engine.snapshot for engine, *_ in built]
             with _SWAPPING:
                 for engine, snapshot, _ in built:
                     engine.snapshot = snapshot
@@ -400,7 +402,8 @@ class Engine:
                     failed=self._reloads.failed,
                     last_failure=self._reloads.last_failure,
                 )
-            del replaced
+            for snapshot in replaced:
+                snapshot.retire()
             for _, snapshot, _ in built:
                 snapshot.look()  # says what has changed
         return True
@@ -408,10 +411,10 @@ class Engine:
     def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:
         """Return new snapshots of this engine and those that follow it, and what was looked at."""
         self._missed = ()
-        snapshot, looked = self._build()
+        snapshot, looked = self._build(aside=True)
         built = [(self, snapshot, looked)]
         for follower in self._followers:
-            built.append((follower, *follower._build(snapshot.database)))
+            built.append((follower, *follower._build(snapshot.database, aside=True)))
         return built
 
     def _files(self, policy: Policy) -> list[Path]:
@@ -421,10 +424,13 @@ class Engine:
         files += [source.path for source in policy.lists.values()]
         return [*files, Path(database)] if isinstance(database, str | Path) else files
 
-    def _build(self, database: Database | None = None) -> tuple[Snapshot, Look]:
+    def _build(
+        self, database: Database | None = None, *, aside: bool = False
+    ) -> tuple[Snapshot, Look]:
         """Return a snapshot of what the files say now, and how they looked before they were read.
 
-        Should it fail, what the policy names is looked at from now on, too: it may be mended there.
+        What takes long is done ``aside``, in another process. Should it fail, what the policy names
+        is looked at from now on, too: it may be mended there.
         """
         policy, given = self._given
         looked = look([Path(policy)]) if isinstance(policy, str | Path) else ()
@@ -437,6 +443,12 @@ class Engine:
         looked += look(files[len(looked) :])
         if database is not None:
             given = database
+        if not aside:
+            return self._snapshot(policy, given), looked
+        with prepare.aside(policy, given, self._clock()):
+            return self._snapshot(policy, given), looked
+
+    def _snapshot(self, policy: Policy, given: Any) -> Snapshot:
         database = self._opened(given) if given is None or isinstance(given, str | Path) else given
         if not isinstance(database, Database):
             raise ConfigurationError(
@@ -445,7 +457,7 @@ class Engine:
         path = policy.emergency_file
         if path is None and os.environ.get(VARIABLE):
             path = Path(os.environ[VARIABLE])
-        snapshot = Snapshot(
+        return Snapshot(
             policy,
             database,
             tallies=self._tallies,
@@ -454,7 +466,6 @@ class Engine:
             accounts=self._accounts_for(policy),
             age_log=self._age_log,
         )
-        return snapshot, looked
 
     def _opened(self, path: str | Path | None) -> Database:
         """Open the database; or, if it may be missing and none is in force, what stands in for it.
@@ -543,6 +554,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     """Free what threads held that this process does not have; a reload of theirs never ends."""
     _SWAPPING.release()
+    prepare.resume()
     for engine in _ENGINES:
         engine._reloading, engine._opening = threading.Lock(), threading.Lock()
     _WATCHER.after_fork()

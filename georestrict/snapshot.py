@@ -24,6 +24,7 @@ import math
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -120,6 +121,20 @@ class Snapshot:
         if not stale.lists:
             return [*self._rules.matching_each(sets)]
         return [self._rules.matching_labels(stale.seen(sets[at])) for at in range(len(sets))]
+
+    def retire(self) -> None:
+        """Let go of the decisions that are kept; requests under way make those that they need.
+
+        It is done one by one: freed as a whole, as many as there may be would hold up every other
+        thread. The lists stay as long as they are, since a gate may be about to read them.
+        """
+        for made in (self._decisions, self._others):
+            with suppress(KeyError):
+                while True:
+                    made.popitem()
+        for kept in (self._annotations, self._by_path):
+            for at in range(len(kept)):
+                kept[at] = None
 
     def _number(self, base: int, by_set: int) -> int:
         """Return the number of the verdict for a class of the database and some lists."""

@@ -16,7 +16,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -48,11 +48,11 @@ class Watched(Protocol):
         """Take up what the files say now; False if that failed. Must not raise."""
 
 
-class _Watch:
-    """One that is watched: how often, and what was seen last."""
+class Watch:
+    """How often one is watched, and what was seen last; ``moment`` is a steady clock."""
 
-    def __init__(self, every: float) -> None:
-        self.every = every
+    def __init__(self, every: float, moment: Callable[[], float] = time.monotonic) -> None:
+        self.every, self._moment = every, moment
         self.next_look = 0.0
         self.seen: Look | None = None
         self.restless_since: float | None = None
@@ -60,8 +60,9 @@ class _Watch:
         self.delay = 0.0
         self.retry_at = 0.0
 
-    def step(self, target: Watched, now: float) -> None:
+    def step(self, target: Watched) -> None:
         """Look once, and have a change taken up if it is time."""
+        now = self._moment()
         seen = look(target.watched_files())
         if seen != self.seen:
             self.seen, self.delay = seen, 0.0
@@ -72,7 +73,7 @@ class _Watch:
             self.delay = 0.0
         elif (not self.delay or now >= self.retry_at) and not target.take_up():
             self.delay = min(_LAST_RETRY_SECONDS, 2 * self.delay or _FIRST_RETRY_SECONDS)
-            self.retry_at = time.monotonic() + self.delay
+            self.retry_at = self._moment() + self.delay
 
     def _is_restless(self, now: float) -> None:
         """Say once if the files have changed at every look for a long time."""
@@ -91,7 +92,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
-        self._watches: WeakKeyDictionary[Watched, _Watch] = WeakKeyDictionary()
+        self._watches: WeakKeyDictionary[Watched, Watch] = WeakKeyDictionary()
         self._thread: threading.Thread | None = None
 
     def add(self, target: Watched, every: float, *, start: bool = True) -> None:
@@ -102,7 +103,7 @@ class Watcher:
         with self._changed:
             watch = self._watches.get(target)
             if watch is None:
-                self._watches[target] = _Watch(every)
+                self._watches[target] = Watch(every)
             else:
                 watch.every, watch.next_look = every, 0.0
             if start:
@@ -125,7 +126,7 @@ class Watcher:
         """Begin anew in a process that was just forked: it has none of the other threads."""
         watches = list(self._watches.items())
         self._changed, self._thread = threading.Condition(threading.Lock()), None
-        self._watches = WeakKeyDictionary({each: _Watch(watch.every) for each, watch in watches})
+        self._watches = WeakKeyDictionary({each: Watch(watch.every) for each, watch in watches})
         if watches:
             self._start()
 
@@ -151,7 +152,7 @@ class Watcher:
                 target, watch = due.pop()
                 watch.next_look = now + watch.every
                 try:
-                    watch.step(target, now)
+                    watch.step(target)
                 except Exception:  # a defect here must not end the watching
                     logger.exception("watching failed; it goes on")
                 del target  # only what is in use elsewhere is watched

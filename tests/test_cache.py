@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of a test, not made yet."""
     found = tmp_path / "cache"
     monkeypatch.setenv("GEORESTRICT_CACHE_DIR", str(found))
-    cache._tell_once.cache_clear()
+    cache.warn_once.cache_clear()
     return found
 
 

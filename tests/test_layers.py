@@ -63,13 +63,14 @@ ALLOWED: dict[str, set[str]] = {
     },
     "emergency": set(),
     "watch": set(),
+    "prepare": {"errors", "_core", "cache", "record", "database", "policy", "lists"},
     "snapshot": {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
         "verdicts", "emergency", "age",
     },
     "engine": {
         "age", "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
-        "watch", "snapshot",
+        "watch", "prepare", "snapshot",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},

@@ -268,13 +268,11 @@ def _prove(
             raise ValueError(f"cell {where}: a node of {1 << size} keys")
         if base + _node_cells(cell) > limit:
             raise ValueError(f"cell {where}: node does not lie before the one that names it")
+        if base not in nodes:
+            heappush(pending, -base)
         if nodes.setdefault(base, (width, depth, cell)) != (width, depth, cell):
             raise ValueError(f"cell {where}: cell {base} is claimed twice")
-        if base not in known:
-            known.add(base)
-            heappush(pending, -base)
 
-    known: set[int] = set()
     pending: list[int] = []
     root = DENSE << 30 | (ROOT_BITS - 1) << 26
     for base, width in ((root4, 32), (root6, 128)):
@@ -284,7 +282,7 @@ def _prove(
     limit = total
     while pending:
         base = -heappop(pending)
-        width, depth, cell = nodes[base]
+        width, depth, cell = nodes.pop(base)  # nobody names it from here on
         if base + _node_cells(cell) > limit:
             raise ValueError(f"cell {base}: nodes overlap")
         limit = base

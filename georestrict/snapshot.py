@@ -128,9 +128,10 @@ class Snapshot:
         It is done one by one: freed as a whole, as many as there may be would hold up every other
         thread. The lists stay as long as they are, since a gate may be about to read them.
         """
-        with suppress(KeyError):
-            while True:
-                self._decisions.popitem()
+        for made in (self._decisions, self._others):
+            with suppress(KeyError):
+                while True:
+                    made.popitem()
         for kept in (self._annotations, self._by_path):
             for at in range(len(kept)):
                 kept[at] = None

@@ -70,6 +70,7 @@ PUBLIC_MODULES = [
     "wsgi",
     "database",
     "engine",
+    "healthcheck",
     "policy.values",
     "testing",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import tomllib
@@ -18,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import georestrict
-from georestrict import Action, ConfigurationError, Policy
+from georestrict import Action, ConfigurationError, Database, Policy
 from georestrict.cli import main
+from georestrict.coverage import lacking
 from georestrict.groups import GROUPS
 from georestrict.policy.cases import Case
 from georestrict.policy.problems import MOST
@@ -1483,4 +1485,117 @@ def test_groups_are_printed_with_members_date_and_source() -> None:
         "IS",
         "LI",
         "NO",
+    ]
+
+
+# age
+
+AGED = START + 'stale_after = "90d"\nwarn_after = "45d"\n'
+OLD_TOR = '[categories.tor]\nstale_after = "14d"\nstale_action = "ignore"\n'
+NO_TOR = rule("no-tor", "block", 'categories = ["tor"]')
+
+
+def test_check_warns_of_data_that_is_too_old_already(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("81.2.69.0/29\n", encoding="utf-8")
+    os.utime(tmp_path / "list.txt", (NOW.timestamp() - 8 * 86400,) * 2)
+    lists = '[lists.abuse]\npath = "list.txt"\nstale_after = "7d"\n'
+    used = rule("abuse", "block", 'lists = ["abuse"]')
+    assert advised(AGED + OLD_TOR + lists + NO_TOR + used, tmp_path) == [
+        (4, "stale_after: is 90d, and the data in use is older: of 2026-01-01, 325 days; bring newer data, or allow more"),
+        (5, "warn_after: is 45d, and the data in use is older: of 2026-01-01, 325 days; bring newer data, or allow more"),
+        (7, "categories.tor.stale_after: is 14d, and the data in use is older: of 2026-01-01, 325 days; bring newer data, or allow more"),
+        (11, "lists.abuse.stale_after: is 7d, and the data in use is older: of 2026-11-14, 8 days; bring newer data, or allow more"),
+    ]  # fmt: skip
+    assert advised(AGED.replace("90d", "900d").replace("45d", "800d")) == []
+
+
+def test_check_warns_of_a_limit_that_is_never_reached(file: Path) -> None:
+    text = START + 'stale_after = "90d"\n'
+    policy = Policy.from_mapping(tomllib.loads(text))
+    snapshot = Snapshot(policy, Database.missing())
+    assert advice(policy, snapshot, tomllib.loads(text), lines(text), NOW) == [
+        (4, "stale_after: nothing that it is about grows old, so it is never reached; remove it")
+    ]
+
+
+def test_check_names_a_category_that_the_data_does_not_tell(file: Path) -> None:
+    # the default data tells it; an image of these countries alone does not
+    file.write_text(START + '[categories.tor]\nstale_after = "900w"\n', encoding="utf-8")
+    assert run("check", file).exit_code == 0
+    policy = Policy.load(file)
+    (lack,) = lacking(policy, tiny_database({"81.2.69.0/24": "GB"}))
+    assert lack.startswith(f"{file}: categories.tor: tiny tells nothing of tor")
+
+
+def test_explain_and_check_tell_what_is_too_old(file: Path) -> None:
+    file.write_text(AGED + OLD_TOR + NO_TOR, encoding="utf-8")
+    asked = ("explain", file, "2.26.97.42", "--at", "2036-01-01T00:00:00Z")
+    result = run(*asked)
+    assert result.exit_code == 0
+    assert "2.26.97.42 is no_data: it has no country\n" in result.output
+    assert re.search(r"\nstale: country, of \d{4}-\d\d-\d\d, is older than stale_after \(90d\): no_data\n", result.output)  # fmt: skip
+    assert re.search(r"\nstale: tor, of \d{4}-\d\d-\d\d, is older than categories.tor.stale_after \(14d\): ignore\n", result.output)  # fmt: skip
+    assert "no   categories none is not in categories [tor:medium]" in result.output
+    assert "block by fallback.no_data (reason no_data); the client gets status 503" in result.output
+    assert json.loads(run(*asked, "--json").output)["stale"] == ["country", "tor"]
+    before = run("explain", file, "2.26.97.42", "--at", "2026-10-06T00:00:00Z").output
+    assert "block by rule no-tor" in before
+
+    question = ("check", "2.26.97.42", "--policy", str(file), "--at", "2036-01-01T00:00:00Z")
+    table = CliRunner().invoke(main, [*question])
+    assert "no_data (stale: country, tor)" in table.output
+    machine = CliRunner().invoke(main, [*question, "--json"])
+    assert json.loads(machine.stdout)["stale"] == ["country", "tor"]
+
+
+def test_a_case_with_an_address_asks_data_of_an_age_and_what_is_supposed_has_none() -> None:
+    text = AGED + "".join(
+        f"[[tests]]\n{place}\nat = {at}T00:00:00Z\nexpect = {expect!r}\nreason = {reason!r}\n"
+        for place, at, expect, reason in (
+            ('address = "81.2.69.1"', "2026-03-31", "allow", "default"),
+            ('address = "81.2.69.1"', "2026-04-01", "block", "no_data"),
+            ('address = "81.2.69.1"\ncountry = "DE"', "2026-04-01", "block", "no_data"),
+            ('address = "10.0.0.1"', "2026-04-01", "allow", "private"),
+            ('country = "DE"', "2036-01-01", "allow", "default"),
+            ('case = "no_data"', "2026-01-01", "block", "no_data"),
+        )
+    )
+    policy = Policy.from_mapping(tomllib.loads(text))
+    snapshot = Snapshot(policy, DATA)
+    trials = [tried(snapshot, case) for case in policy.tests]
+    assert [trial.failures for trial in trials] == [()] * 6
+    assert [trial.decision.stale for trial in trials] == [
+        (),
+        ("country",),
+        ("country",),
+        (),
+        (),
+        (),
+    ]
+    assert [trial.status for trial in trials] == [None, 503, 503, None, None, 503]
+
+
+def test_a_case_that_fails_for_old_data_says_so(file: Path) -> None:
+    case = '[[tests]]\naddress = "81.2.69.142"\nat = 2036-01-01T00:00:00Z\nexpect = "allow"\n'
+    file.write_text(AGED + case, encoding="utf-8")
+    result = run("test", file)
+    assert result.exit_code == 1
+    assert "decided by no rule (no_data); stale: country" in result.output
+    assert json.loads(run("test", "--json", file).output)[0]["stale"] == ["country"]
+
+
+def test_a_limit_is_a_difference_once_the_data_is_older() -> None:
+    old: dict[str, Any] = {"default": "allow"}
+    new = old | {"stale_after": "90d", "fallback": {"no_data": "warn"}}
+    same = old | {"fallback": {"no_data": "warn"}}
+    assert changed(same, new, datetime(2026, 3, 31, tzinfo=UTC)) == []
+    found = changed(same, new, datetime(2026, 4, 1, tzinfo=UTC))
+    assert {(change.country, change.before, change.after) for change in found} == {
+        (place, "allow", "warn") for place in ("DE", "CU", "US", "UA", "EG", "unknown")
+    }
+    ignoring = {"categories": {"tor": {"stale_after": "14d", "stale_action": "ignore"}}}
+    rules = {"rules": [{"name": "t", "action": "block", "categories": ["tor"]}]}
+    found = changed(old | rules, old | rules | ignoring, datetime(2026, 4, 1, tzinfo=UTC))
+    assert [(change.country, change.part, change.before, change.after) for change in found] == [
+        ("CU", "tor:high", "block", "allow")
     ]

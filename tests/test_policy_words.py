@@ -12,7 +12,14 @@ import pytest
 
 from georestrict import Action, Category, Confidence, ConfigurationError, Engine, Policy
 from georestrict.countries import NAMES
-from georestrict.policy import ManyCountries, Rule, SeenIn, Words
+from georestrict.policy import (
+    CategoryLimit,
+    ManyCountries,
+    Rule,
+    SeenIn,
+    StaleAction,
+    Words,
+)
 from georestrict.policy.values import Credential
 from georestrict.testing import tiny_database
 
@@ -191,6 +198,25 @@ def test_credentials_are_normalised_and_the_policy_keeps_only_their_sums() -> No
 def test_stale_after_is_a_length_of_time(text: str, length: timedelta) -> None:
     assert policy(BLOCK, stale_after=text).stale_after == length
     assert Policy(default=Action.ALLOW, stale_after=length).stale_after == length
+
+
+def test_a_limit_says_what_follows_although_nothing_is_written() -> None:
+    given = policy(
+        BLOCK,
+        stale_after="90d",
+        warn_after="45d",
+        categories={"tor": {"stale_after": "14d"}, "vpn": {"stale_after": "1w", "stale_action": "ignore"}},
+        lists={"a": {"path": "a", "stale_after": "36h"}, "b": {"path": "b"}},
+    )  # fmt: skip
+    assert (given.stale_action, given.warn_after) == ("no_data", timedelta(days=45))
+    assert given.categories[Category.TOR] == CategoryLimit(stale_after=timedelta(days=14))
+    assert given.categories[Category.TOR].stale_action == "keep"
+    assert given.categories[Category.VPN].stale_action is StaleAction.IGNORE
+    assert given.lists["a"].stale_action == "keep"
+    assert (given.lists["b"].stale_after, given.lists["b"].stale_action) == (None, None)
+    assert policy(BLOCK).stale_action is None
+    with pytest.raises(ConfigurationError, match="'tr': did you mean 'tor'"):
+        Policy(default=Action.ALLOW, categories={"tr": CategoryLimit(stale_after=timedelta(1))})  # type: ignore[dict-item]
 
 
 def test_the_emergency_file_lies_beside_the_policy_file(tmp_path: Path) -> None:
@@ -449,6 +475,22 @@ BAD_KEYS: dict[str, tuple[Mapping[str, Any], list[str]]] = {
     "stale_after has no unit": ({"stale_after": "90"}, ["stale_after", "'90'", "'90d'"]),
     "stale_after is nothing": ({"stale_after": "0d"}, ["stale_after", "'0d'", "'90d'"]),
     "stale_after is negative": ({"stale_after": timedelta(days=-1)}, ["stale_after", "'90d'"]),
+    "stale_action is no action": ({"stale_after": "9d", "stale_action": "ignore"}, ["stale_action", "'ignore'", "no_data, warn, keep"]),
+    "stale_action without a limit": ({"stale_action": "warn"}, ["stale_action", "'warn'", "no stale_after", "add stale_after"]),
+    "stale_action is left out as a value": ({"stale_action": None}, ["stale_action", "None", "remove it"]),
+    "warn_after is no length": ({"warn_after": "soon"}, ["warn_after", "'soon'", "'90d'"]),
+    "warn_after comes too late": ({"warn_after": "90d", "stale_after": "90d"}, ["warn_after", "90d, not before stale_after 90d", "warn earlier"]),
+    "categories are text": ({"categories": "tor"}, ["categories", "'tor'", "table"]),
+    "categories are empty": ({"categories": {}}, ["categories", "empty", "remove it"]),
+    "a category is misspelt": ({"categories": {"torr": {"stale_after": "9d"}}}, ["categories", "'torr'", "did you mean 'tor'"]),
+    "a category without a limit": ({"categories": {"tor": {}}}, [r"categories\.tor\.stale_after", "missing", "'14d'"]),
+    "a category's limit is None": ({"categories": {"tor": {"stale_after": None}}}, [r"categories\.tor\.stale_after", "None"]),
+    "a category's limit is no length": ({"categories": {"tor": {"stale_after": 9}}}, [r"categories\.tor\.stale_after", "9", "'90d'"]),
+    "a category's action": ({"categories": {"tor": {"stale_after": "9d", "stale_action": "no_data"}}}, [r"categories\.tor\.stale_action", "'no_data'", "keep, ignore"]),
+    "a category's key is misspelt": ({"categories": {"tor": {"stale_after": "9d", "stale_acton": "keep"}}}, [r"categories\.tor", "did you mean 'stale_action'"]),
+    "a list's action without a limit": ({"lists": {"a": {"path": "a", "stale_action": "keep"}}}, [r"lists\.a\.stale_action", "no stale_after"]),
+    "a list's limit is no length": ({"lists": {"a": {"path": "a", "stale_after": "9"}}}, [r"lists\.a\.stale_after", "'9'", "'90d'"]),
+    "a list's action": ({"lists": {"a": {"path": "a", "stale_after": "9d", "stale_action": "warn"}}}, [r"lists\.a\.stale_action", "'warn'", "keep, ignore"]),
     "emergency_file is empty": ({"emergency_file": ""}, ["emergency_file", "name a file"]),
     "emergency_file is a number": ({"emergency_file": 5}, ["emergency_file", "5", "name a file"]),
 }  # fmt: skip

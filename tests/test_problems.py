@@ -273,6 +273,19 @@ FOLLOWING: dict[str, tuple[str, list[tuple[int | None, str]]]] = {
             (7, "rules[1] (a).account_seen_in.categories[1]: is 'vpn:high'"),
         ],
     ),
+    "what follows from a limit": (
+        'default = "allow"\nstale_after = "soon"\nstale_action = "warn"\nwarn_after = "9d"\n'
+        '[categories.tor]\nstale_after = 9\nstale_action = "ignore"\n[lists.a]\npath = "a"\nstale_after = ""\nstale_action = "keep"\n',
+        [
+            (2, "stale_after: is 'soon'"),
+            (6, "categories.tor.stale_after: is 9"),
+            (10, "lists.a.stale_after: is ''"),
+        ],
+    ),
+    "a category's table": (
+        'default = "allow"\n[categories]\ntor = 1\n[categories.vpn]\n',
+        [(3, "categories.tor: is 1"), (4, "categories.vpn.stale_after: is missing")],
+    ),
     "a test's rule": (
         'default = "allow"\n[[rules]]\nname = "a"\naction = "no"\ncountries = ["DE"]\n[[tests]]\ncountry = "DE"\nexpect = "block"\nrule = "b"\n',
         [(4, "rules[1] (a).action: is 'no'"), (9, "tests[1].rule: rule 'b' is not defined")],

@@ -82,9 +82,12 @@ def test_every_policy_that_we_show_is_valid(name: str) -> None:
 FULLER: dict[str, Any] = {
     "default": "block",
     "stale_after": "90d",
+    "stale_action": "warn",
+    "warn_after": "36h",
     "emergency_file": "off",
     "response": "html",
-    "lists": {"partners": {"path": "partners.txt"}},
+    "categories": {"tor": {"stale_after": "2w", "stale_action": "ignore"}, "vpn": {"stale_after": "9d"}},
+    "lists": {"partners": {"path": "partners.txt", "stale_after": "7d", "stale_action": "keep"}},
     "credentials": {"staff": {"header": "X-Staff", "sha256": ["A" * 64], "until": "2027-01-01T00:00:00Z"}},
     "rules": [
         {
@@ -175,6 +178,13 @@ def test_a_wrong_case_is_refused_where_a_schema_can(entry: dict[str, Any], messa
                 }
             ]
         },
+        {"stale_action": "warn"},
+        {"stale_after": "90d", "stale_action": "ignore"},
+        {"categories": {}},
+        {"categories": {"tor": {}}},
+        {"categories": {"tor": {"stale_after": "9d", "stale_action": "warn"}}},
+        {"categories": {"any": {"stale_after": "9d"}}},
+        {"lists": {"a": {"path": "a", "stale_action": "keep"}}},
         {"responses": {"a": {"type": "rfc7725"}}},
         {"responses": {"a": {"type": "html", "status": 451}}},
         {"responses": {"a": {"type": "redirect"}}},

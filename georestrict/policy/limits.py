@@ -39,6 +39,7 @@ class CategoryLimit:
 
     def __post_init__(self) -> None:
         """Check both keys."""
+        checks.duration(self.stale_after, "stale_after")
         settle_limit(self, OF_OTHERS)
 
 

@@ -137,6 +137,9 @@ def _credentials(tables: Any) -> dict[str, Credential]:
 
 def _built(kind: Callable[..., _Value], entry: Mapping[str, Any], key: str) -> _Value:
     """Return a value of a table; an error names the key below the table's."""
+    for word in ("stale_after", "stale_action"):
+        if word in entry:
+            checks.not_left_out(entry[word], f"{key}.{word}")
     try:
         return kind(**entry)
     except ConfigurationError as error:

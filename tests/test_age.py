@@ -385,6 +385,24 @@ def test_threads_that_pass_a_limit_together_say_it_once(caplog: pytest.LogCaptur
     assert len([line for line in caplog.messages if "older than stale_after" in line]) == 1
 
 
+def test_who_asks_while_it_is_being_said_says_nothing_and_is_answered() -> None:
+    engine, clock = engine_at(89, **LIMIT)
+    answers: list[str] = []
+
+    class Asking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            answers.append(engine.decide(GB).reason)
+
+    handler = Asking()
+    logging.getLogger("georestrict").addHandler(handler)
+    try:
+        clock.days = 90
+        assert engine.decide(GB).reason == "no_data"
+    finally:
+        logging.getLogger("georestrict").removeHandler(handler)
+    assert answers == ["no_data"]
+
+
 # ---- what is said
 
 

@@ -208,6 +208,9 @@ def gate_of(core: ModuleType, face: str, database: Database, seed: int) -> tuple
         for key in keys
     }
     passes = core.Passes(table, verdict_of, kinds, tallies, decisions, by_path, routes)
+    period = pick(spread, None, None, None, None, (0, 1 << 62), (0, 1))
+    if period is not None:
+        passes.hold(*period)
     gate = getattr(core, f"{face}Gate")()
     gate.open_gate(
         lambda request, *_: ("app", request.get("georestrict")),

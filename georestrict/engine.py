@@ -449,7 +449,8 @@ class Engine:
             given = database
         if not aside:
             return self._snapshot(policy, given), looked
-        with prepare.aside(policy, given, self._clock()):
+        needed = self._root._require_data
+        with prepare.aside(policy, given, self._clock(), require_data=needed):
             return self._snapshot(policy, given), looked
 
     def _snapshot(self, policy: Policy, given: Any) -> Snapshot:

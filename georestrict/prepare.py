@@ -24,7 +24,7 @@ from typing import Any
 from georestrict import cache, errors
 from georestrict._core import BACKEND
 from georestrict.database import Database
-from georestrict.errors import GeoRestrictError
+from georestrict.errors import DatabaseError, GeoRestrictError
 from georestrict.lists import Lists
 from georestrict.policy import Policy
 from georestrict.policy.reader import from_mapping
@@ -43,11 +43,18 @@ _MOST_CHARACTERS, _MOST_SAID = 1000, 4
 
 
 @contextlib.contextmanager
-def aside(policy: Policy, database: Database | str | Path | None, at: float) -> Iterator[None]:
+def aside(
+    policy: Policy,
+    database: Database | str | Path | None,
+    at: float,
+    *,
+    require_data: bool = True,
+) -> Iterator[None]:
     """Have another process build the images that are missing from here on, and only them.
 
     ``at`` says when, in seconds since the epoch: it tells which entries of lists have ended. Over a
-    ``Database`` that no file has any more, nothing can be painted elsewhere.
+    ``Database`` that no file has any more, nothing can be painted elsewhere. Without
+    ``require_data`` a file that cannot be used is stood in for, as in the engine.
     """
     path, digest = database, None
     if isinstance(database, Database):
@@ -60,6 +67,7 @@ def aside(policy: Policy, database: Database | str | Path | None, at: float) -> 
         "backend": BACKEND,
         "database": None if path in (None, str(DEFAULT_IMAGE)) else str(path),
         "digest": digest,
+        "require_data": require_data,
         "policy": _reduced(policy),
         "place": policy.place,
         "at": at,
@@ -159,13 +167,22 @@ def serve(order: Mapping[str, Any]) -> None:
     wrong, handler = None, _Said(logging.WARNING)
     logger.addHandler(handler)
     try:
-        database = Database.open(order["database"])
+        database = _opened(order["database"], order["require_data"])
         if order["digest"] in (None, database.digest().hex()):
             policy = from_mapping(order["policy"], order["place"], Path())
             Lists(policy, database, lambda: float(order["at"]))
     except GeoRestrictError as error:
         wrong = type(error).__name__, str(error)[:_MOST_CHARACTERS]
     sys.stdout.write(json.dumps({"wrong": wrong, "said": handler.said[:_MOST_SAID]}))
+
+
+def _opened(path: str | None, require_data: bool) -> Database:
+    try:
+        return Database.open(path)
+    except DatabaseError:
+        if require_data:
+            raise
+        return Database.missing(path)
 
 
 class _Said(logging.Handler):

@@ -593,6 +593,24 @@ def test_g13_a_middleware_starts_without_data_where_that_is_allowed(
     assert (answer.status, answer.served) == (503, False)
 
 
+def test_g13_without_data_the_policy_and_its_long_lists_are_reloaded_all_the_same(
+    tmp_path: Path,
+) -> None:
+    listed, path = tmp_path / "list.txt", tmp_path / "policy.toml"
+    listed.write_text("".join(f"198.18.{n // 256}.{n % 256}\n" for n in range(2000)))
+    rule = '[[rules]]\nname = "listed"\naction = "block"\nlists = ["long"]\n'
+    path.write_text(f'default = "allow"\n[lists.long]\npath = "list.txt"\n{rule}')
+    (tmp_path / "data.grdb").write_bytes(b"damaged")
+    for database in ("none.grdb", "data.grdb"):
+        engine = Engine(path, database=tmp_path / database, require_data=False)
+        assert engine.decide("9.9.9.9").rule is None
+        before = listed.read_text()
+        listed.write_text(before + "9.9.9.9\n")
+        engine.reload()
+        assert engine.decide("9.9.9.9").rule == "listed"
+        listed.write_text(before)
+
+
 @pytest.mark.parametrize("given", ["no", None, 0])
 def test_require_data_is_true_or_false(given: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"require_data is .*must be True or False"):

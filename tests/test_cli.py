@@ -701,7 +701,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 
 def test_the_program_itself_prints_what_it_cannot_decode_and_exits_with_one(image: Path) -> None:
     """In a process of its own: arguments are bytes there, and standard output is a real one."""
-    command = [sys.executable, "-m", "georestrict.cli", "lookup", "--database", str(image)]
+    command = [sys.executable, "-m", "georestrict", "lookup", "--database", str(image)]
     done = subprocess.run([*command, b"\xff", "81.2.69.142"], capture_output=True, check=False)
     assert done.returncode == 1
     assert b"GB" in done.stdout

@@ -223,6 +223,17 @@ HEADED = {
         'network,vpn,proxy,tor,relay,hosting,service\n1.0.0.0/24,true,"false",,,true,Mullvad\n',
         (None, None, "vpn:medium:Mullvad|hosting:medium"),
     ),
+    "IPinfo Plus, which has a geoname_id as MaxMind's blocks have": (
+        "csv",
+        "network,city,region,region_code,country,country_code,continent,continent_code,latitude,"
+        "longitude,timezone,postal_code,dma_code,geoname_id,radius,asn,as_name,as_domain,as_type,"
+        "carrier_name,mcc,mnc,as_changed,geo_changed,is_anonymous,is_anycast,is_hosting,is_mobile,"
+        "is_satellite,is_proxy,is_relay,is_tor,is_vpn,privacy_name\n"
+        "1.0.0.0/24,Weymouth,England,ENG,United Kingdom,GB,Europe,EU,50.6,-2.4,Europe/London,DT4,,"
+        "2634202,5000,AS64500,Example,x.test,isp,,,,2021-05-01,,true,false,true,false,false,"
+        "false,false,false,true,Mullvad\n",
+        ("GB-ENG", "64500", "vpn:medium:Mullvad|hosting:medium"),
+    ),
     "IPinfo's AS numbers, whose country is where the AS is registered": (
         "csv",
         "start_ip,end_ip,join_key,asn,domain,name,type,country\n"

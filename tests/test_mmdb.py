@@ -431,6 +431,13 @@ def test_a_manifest_that_wants_of_a_file_what_it_has_not_is_refused(tmp_path: Pa
             "proxy:medium",
         ),
         ({"relay": "true", "service": "iCloud Private Relay"}, "relay:medium:iCloud Private Relay"),
+        # IPinfo Core and Plus
+        (
+            {"is_anonymous": True, "is_vpn": True, "is_hosting": True, "privacy_name": "Mullvad"},
+            "vpn:medium:Mullvad|hosting:medium",
+        ),
+        ({"is_proxy": "true", "is_relay": False, "is_tor": ""}, "proxy:medium"),
+        ({"is_tor": True, "is_relay": "true", "is_vpn": "false"}, "tor:medium|relay:medium"),
         # AS numbers: the number comes before the name
         ({"autonomous_system_number": 24940, "autonomous_system_organization": "x"}, "hosting:medium:Hetzner"),
         ({"autonomous_system_number": 9009}, "hosting:medium:M247|vpn:low:M247"),

@@ -62,6 +62,8 @@ FLAGS = {
     "is_anonymous_vpn": "vpn", "is_hosting_provider": "hosting", "is_public_proxy": "proxy",
     "is_residential_proxy": "proxy", "is_tor_exit_node": "tor",
     "vpn": "vpn", "proxy": "proxy", "tor": "tor", "relay": "relay", "hosting": "hosting",
+    "is_vpn": "vpn", "is_proxy": "proxy", "is_tor": "tor", "is_relay": "relay",
+    "is_hosting": "hosting",
 }  # fmt: skip
 CRIMEA = {"Krym": "CR", "Republic of Crimea": "CR", "Sebastopol City": "SEV"}
 

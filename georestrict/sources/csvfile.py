@@ -63,6 +63,7 @@ _WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("name",),
         ("provider_name",),
         ("service",),
+        ("privacy_name",),
         *((flag,) for flag in FLAGS),
     ),
 }

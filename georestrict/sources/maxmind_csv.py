@@ -14,16 +14,25 @@ from georestrict.errors import FormatError
 from georestrict.sources import csvfile
 from georestrict.sources.container import Content, beginnings, part
 from georestrict.sources.entry import shown
-from georestrict.sources.meaning import FLAGS
 from georestrict.sources.row import Row
 
 _ID = "geoname_id"
-_MARKS = frozenset({_ID, "autonomous_system_number", "isp", *(f for f in FLAGS if "is_" in f)})
+_MARKS = frozenset(
+    {
+        *(_ID, "autonomous_system_number", "isp"),
+        *("is_anonymous_vpn", "is_hosting_provider", "is_public_proxy"),
+        *("is_residential_proxy", "is_tor_exit_node"),
+    }
+)
+# MaxMind's blocks refer to a country. What names one beside its own ``geoname_id`` is IPinfo's.
+_OTHERS = frozenset({"country", "country_code"})
 
 
 def is_header(names: list[str]) -> bool:
     """Tell whether columns of these names are MaxMind's."""
-    return _is_locations(names) or (csvfile.has_addresses(names) and not _MARKS.isdisjoint(names))
+    return _is_locations(names) or (
+        csvfile.has_addresses(names) and not _MARKS.isdisjoint(names) and _OTHERS.isdisjoint(names)
+    )
 
 
 def read(content: Content, name: str, layer: str, confidence: str) -> Iterator[Row]:

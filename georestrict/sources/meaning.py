@@ -12,8 +12,10 @@ subdivision    ``subdivisions[0]``, the largest: ``iso_code``, or ``names.en`` w
 AS number      ``autonomous_system_number`` (in ``traits``, too); ``asn``, as 13335 or "AS13335"
 network        the flags ``is_anonymous_vpn``, ``is_hosting_provider``, ``is_public_proxy``,
                ``is_residential_proxy``, ``is_tor_exit_node`` (MaxMind; in ``traits``, too);
-               ``vpn``, ``proxy``, ``tor``, ``relay``, ``hosting`` (IPinfo; in older files "true");
-               ``provider_name`` or ``service`` names who runs a VPN, proxy or relay
+               ``vpn``, ``proxy``, ``tor``, ``relay``, ``hosting`` (IPinfo; in older files "true"),
+               or the same with ``is_`` before it (IPinfo Core and Plus);
+               ``provider_name``, ``service`` or ``privacy_name`` names who runs a VPN, proxy or
+               relay
 =============  ===================================================================================
 
 Of a network with an AS number it is also said what our table says of that number or, if that has
@@ -42,11 +44,17 @@ FLAGS = {
     "tor": Category.TOR,
     "relay": Category.RELAY,
     "hosting": Category.HOSTING,
+    "is_vpn": Category.VPN,
+    "is_proxy": Category.PROXY,
+    "is_tor": Category.TOR,
+    "is_relay": Category.RELAY,
+    "is_hosting": Category.HOSTING,
 }
 #: The keys of IPinfo's table of AS numbers, whose ``country`` is where the AS is registered.
 REGISTERED = frozenset({"asn", "domain", "name"})
 _NUMBERS = ("autonomous_system_number", "asn")
 _ORGANISATIONS = ("autonomous_system_organization", "as_name", "name")
+_PROVIDERS = ("provider_name", "service", "privacy_name")
 _NAMED = frozenset({Category.VPN, Category.PROXY, Category.RELAY})  # what the provider runs
 
 
@@ -157,7 +165,7 @@ def _network(said: _Said, number: str, confidence: str) -> str:
     for keys, (flags, _) in said:
         for flag, category in flags:
             if keys.get(flag) in (True, "true"):
-                named = _name(keys, "provider_name", "service") if category in _NAMED else ""
+                named = _name(keys, *_PROVIDERS) if category in _NAMED else ""
                 claim = ":".join(filter(None, (category, confidence, named)))
                 claims.setdefault(category, claim)
     for claim in _of_asn(said, int(number)) if number else ():

@@ -188,7 +188,7 @@ def _layers(data: bytes, name: str, about: Metadata, confidence: str) -> dict[st
         raise FormatError(
             f"{name}: an MMDB of type {about.database_type!r:.60}, but {odd}; expected "
             "country.iso_code, country_code, autonomous_system_number, asn, or flags such as "
-            "is_anonymous_vpn, is_hosting_provider, vpn, hosting"
+            "is_anonymous_vpn, is_hosting_provider, is_vpn, vpn, hosting"
         )
     return found
 

@@ -18,7 +18,10 @@ from georestrict.manifest import Canary, Gates
 from georestrict.subdivisions import spellings
 
 _CLOCKS_DIFFER = timedelta(days=1)  # also by time zone: a date is one of its writer's calendar
-_FORCE = "look at it with 'georestrict diff', and publish it with --force if it is right"
+_FORCE = (
+    "compile it to another file, look at it with 'georestrict diff', and publish it with --force "
+    "if it is right"
+)
 
 
 def refusals(old: Database | None, new: Database, gates: Gates, now: datetime) -> list[str]:

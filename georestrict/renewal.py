@@ -66,6 +66,7 @@ def renew(path: Path, image: Path, wish: Wish, tell: Callable[[Told], None]) -> 
     """
     manifest = Manifest.load(path)
     errands = _errands(manifest, path, wish.only)
+    manifest.check_output(path, image)
     image = image.resolve()
     if not image.parent.is_dir():
         raise ConfigurationError(f"{image.parent}: no such folder; make it")
@@ -85,6 +86,8 @@ def renew(path: Path, image: Path, wish: Wish, tell: Callable[[Told], None]) -> 
             )
         try:
             return _publish(manifest, path, image, wish, tell)
+        except ConfigurationError as error:  # of a file that was not fetched; others may have been
+            raise UpdateError(str(error)) from error
         except OSError as error:
             raise UpdateError(f"{image}: cannot be published: {error.strerror}") from error
 
@@ -118,12 +121,22 @@ def plan(path: Path, only: Sequence[str] = (), now: datetime | None = None) -> l
 def _ordered(
     manifest: Manifest, path: Path, only: Sequence[str]
 ) -> list[tuple[Source | ImageSource, Order]]:
-    """Return the sources to fetch, each with its order."""
+    """Return the sources to fetch, each with its order.
+
+    Several may be of one file, if they ask for the same: else the last would be the data of all.
+    """
     found = []
+    asked: dict[Path, tuple[str, Order]] = {}
     for source in manifest.sources:
         order = orders.of(source.fetch or {}, f"{path}: source {source.name!r}")
         if order is not None:
             found.append((source, order))
+            same = asked.setdefault((manifest.folder / source.path).resolve(), (source.name, order))
+            if same[1] != order:
+                raise ConfigurationError(
+                    f"{path}: the sources {same[0]!r} and {source.name!r} fetch different things "
+                    f"to the same {source.path!r}; give one another path, or both the same 'fetch'"
+                )
     names = [source.name for source, _ in found]
     for name in only:
         if name not in names:
@@ -165,16 +178,21 @@ class _Errand:
     credentials: Credentials | None
 
     def run(self, manifest: Manifest, wish: Wish) -> Told:
-        """Fetch what has changed.
+        """Fetch what has changed; another image may be made from the same file at the same time.
 
         Raises:
             GeoRestrictError: if it cannot be fetched or read; the old file stays.
             OSError: if it cannot be written.
         """
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        with keep.locked(self.target):
+            return self._run(manifest, wish)
+
+    def _run(self, manifest: Manifest, wish: Wish) -> Told:
         aside = self.target.with_name(f".{self.target.name}.update")
         with suppress(FileNotFoundError):  # a killed run left it
             shutil.rmtree(aside)
-        aside.mkdir(parents=True)
+        aside.mkdir()
         try:
             came = [(piece, self._fetch(piece, aside, wish)) for piece in self.order.pieces]
             new = [(piece, fetched) for piece, fetched in came if fetched is not None]
@@ -197,7 +215,8 @@ class _Errand:
         """Say why it failed, without secrets: a server may have sent them back."""
         said = str(error)
         if isinstance(error, OSError):
-            said = f"cannot be written: {error.strerror or error}"
+            place = f"{error.filename}: " if error.filename is not None else ""
+            said = f"{place}cannot be written: {error.strerror or error}"
         return f"failed: {self.credentials.cut(said) if self.credentials else said}"
 
     def _staged(self, piece: Piece, aside: Path) -> Path:
@@ -265,7 +284,7 @@ class _Errand:
         alone = tuple(
             replace(source, path=str(staged.resolve()))
             for source in manifest.sources
-            if source.path == self.source.path  # an MMDB may be of several layers
+            if manifest.folder / source.path == self.target  # an MMDB may be of several layers
         )
         replace(manifest, sources=alone, overrides=()).compile(built=wish.timing.now())
 
@@ -383,7 +402,8 @@ def _check(
     for text in refusals:
         tell(Told(text=f"{'forced' if wish.force else 'refused'}: {text}", is_trouble=True))
     if refusals and not wish.force:
-        raise UpdateError(f"{image}: the new image was not published; the old one stays")
+        stays = "; the old one stays" if image.exists() else ", and there is no older one"
+        raise UpdateError(f"{image}: the new image was not published{stays}")
 
 
 def _digests(manifest: Manifest, path: Path) -> tuple[str, str]:

@@ -730,3 +730,8 @@ def test_an_image_is_written_through_a_link_and_never_over_what_is_no_file(tmp_p
     assert refused.exit_code == 2
     assert "not a regular file" in refused.stderr
     assert pipe.is_fifo()
+    source = tmp_path / "list.txt"
+    refused = runner.invoke(main, ["compile", str(tmp_path / "sources.toml"), "-o", str(source)])
+    assert refused.exit_code == 2
+    assert "is source 'x', which the image would replace" in refused.stderr
+    assert source.read_text() == "10.9.0.0/16\n"

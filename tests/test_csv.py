@@ -539,6 +539,7 @@ def test_every_format_that_a_manifest_may_name_is_detected_or_a_feed() -> None:
         (b'{"message": "no"}', "it: JSON, but no provider's that is known: it has the keys"),
         (b"\x1f\x8bnot gzip", "it: damaged gzip: .*; fetch the file again"),
         (gzip.compress(b"1.0.0.0,1.0.0.255,AU", mtime=0)[:-9], "it: damaged gzip: .*; fetch the file again"),
+        (gzip.compress(bytes(257) + b"ustar", mtime=0), r"it: a tar archive, .*; unpack it \(tar -xf\)"),
         (b"PK\x03\x04not zip", "it: a damaged zip archive: .*; fetch the file again"),
         ({}, r"it: holds no file of data, only \[\]; name the folder"),
         ({"README.md": b"x", ".it": b"x"}, "it: holds no file of data, only .*'README.md'"),

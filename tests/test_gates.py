@@ -15,7 +15,10 @@ from tests.manifests import NOW, lay, opened, source
 
 pytestmark = pytest.mark.once
 
-FORCE = "; look at it with 'georestrict diff', and publish it with --force if it is right"
+FORCE = (
+    "; compile it to another file, look at it with 'georestrict diff', and publish it with --force "
+    "if it is right"
+)
 DAY = "date = 2026-11-20"
 
 

@@ -77,6 +77,7 @@ BAD = {
     "a source has no name": (SOURCES.replace('name = "geo"\n', ""), "source 1: 'name' is missing; add it"),
     "a source has no licence": (SOURCES.replace('licence = "CC0-1.0"\n', "", 1), "source 1: 'licence' is missing"),
     "a source has no attribution": (SOURCES.replace('attribution = "nobody"\n', "", 1), "'attribution' is missing"),
+    "a source's licence has two lines": (SOURCES.replace('"CC0-1.0"', '"a\\nb"', 1), "licence is .*, must be one line"),
     "a source's title is a number": (SOURCES.replace('"Test countries"', "7"), "title is 7, must be text"),
     "a source's name has a space": (SOURCES.replace('"geo"', '"g eo"'), r"\(g eo\): the name must not contain a space"),
     "two sources have one name": (SOURCES.replace('"hosts"', '"geo"'), "two sources have the name 'geo'; rename one"),

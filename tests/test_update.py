@@ -188,7 +188,8 @@ def test_the_first_run_fetches_compiles_and_publishes(place: Place) -> None:
     mode = (place.folder / "data/geoip").stat().st_mode
     assert stat.S_IMODE(mode) == 0o644
     hidden = {path.name for path in (place.folder / "data").iterdir()} - {"geoip", "hosts.txt"}
-    assert hidden == {".geoip.fetched.json", ".hosts.txt.fetched.json"}
+    names = ("geoip", "hosts.txt")
+    assert hidden == {f".{each}{end}" for each in names for end in (".fetched.json", ".lock")}
 
 
 def test_what_has_not_changed_is_not_fetched_nor_published_again(place: Place) -> None:
@@ -264,6 +265,8 @@ def test_only_some_sources_may_be_fetched(place: Place) -> None:
         ConfigurationError, match="no source 'x' is fetched; fetched are: geo, hosts"
     ):
         place.run(only=("x",))
+    (place.folder / "data/geoip").unlink()
+    assert "source 'geo': " in place.fails(only=("hosts",))
 
 
 @pytest.mark.parametrize(
@@ -515,6 +518,15 @@ def test_two_runs_at_once_are_one(place: Place) -> None:
     assert place.country() == "GB"
 
 
+def test_a_file_of_two_images_is_fetched_by_one_run_at_a_time(place: Place) -> None:
+    place.run()
+    place.geo(GB_MOVED)
+    with keep.locked(place.folder / "data/geoip"):
+        said = place.fails()
+    assert said.startswith(f"geo: failed: {place.folder}/data/geoip: another update of it is")
+    assert place.run()[-1].startswith(f"{place.image}: published")
+
+
 def wait_for(server: Server, path: str) -> None:
     """Wait until a path is asked for."""
     came = threading.Event()
@@ -648,19 +660,43 @@ def test_the_command_prints_a_line_a_source_and_exits_by_what_happened(place: Pl
     )
 
 
+#: A source of the same file as ``geo``, written otherwise.
+MORE = """
+[[source]]
+name = "more"
+layer = "country"
+path = "./data/geoip"
+licence = "CC0-1.0"
+attribution = "-"
+fetch = "http://127.0.0.1:9{}"
+"""
+
+
 @pytest.mark.parametrize(
     ("extra", "arguments", "why"),
     [
         ({"geo": 'auth = { token_env = "NO_SUCH_TOKEN" }'}, (), "has no NO_SUCH_TOKEN"),
         ({"geo": 'member = "a/b"'}, (), "member is 'a/b'"),
+        ({"end": MORE.format("/other")}, (), "'geo' and 'more' fetch different things to the same"),
         ({}, ("--only", "x"), "no source 'x' is fetched"),
+        (
+            {},
+            ("-o", "sources.toml"),
+            "sources.toml: is the manifest, which the image would replace",
+        ),
+        ({}, ("-o", "data/geoip"), "data/geoip: is source 'geo', which the image would replace"),
         ({}, ("--keep", "-1"), "--keep"),
         ({}, ("--timeout", "0"), "--timeout"),
     ],
 )
 def test_a_wrong_wish_is_told_before_anything_is_fetched(
-    place: Place, extra: dict[str, str], arguments: tuple[str, ...], why: str
+    place: Place,
+    extra: dict[str, str],
+    arguments: tuple[str, ...],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(place.folder)
     place.write(**extra)
     done = place.command(*arguments)
     assert done.exit_code == 2 and why in done.output

@@ -37,8 +37,12 @@ class _Group(click.Group):
         except BrokenPipeError:
             raise  # click ends quietly when nobody reads on
         except OSError as error:
-            click.echo(f"georestrict: {error.strerror or error}; check the output", err=True)
+            place = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"georestrict: {place}{error.strerror or error}; check the output", err=True)
             sys.exit(2)
+        except MemoryError:
+            click.echo("georestrict: not enough memory for this data; see 'ulimit -v'", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=_Group)

@@ -25,7 +25,9 @@ def compile_image(manifest: Path, output: Path) -> None:
 
     The image appears under its name only when it is complete.
     """
-    data = _compiled(Manifest.load(manifest))
+    loaded = Manifest.load(manifest)
+    loaded.check_output(manifest, output)
+    data = _compiled(loaded)
     try:
         publish(output, data)
     except OSError as error:

@@ -58,6 +58,20 @@ class Manifest:
         _check_names((source.name for source in sources), bool(owners), path)
         return cls(sources=sources, folder=path.parent, overrides=owners, gates=gates)
 
+    def check_output(self, path: Path, output: Path) -> None:
+        """Refuse to write an image over the manifest, which is at this path, or over its data.
+
+        Raises:
+            ConfigurationError: naming the file.
+        """
+        used = {path.resolve(): "the manifest"}
+        for source in self.sources:
+            used.setdefault((self.folder / source.path).resolve(), f"source {source.name!r}")
+        if (what := used.get(output.resolve())) is not None:
+            raise ConfigurationError(
+                f"{output}: is {what}, which the image would replace; write it to another file"
+            )
+
     def compile(self, *, built: datetime | None = None, progress: Progress | None = None) -> bytes:
         """Read every source and return the bytes of an image.
 

@@ -53,6 +53,11 @@ def read_entry(entry: Any, place: str) -> Source | ImageSource:
     for key in (*NEEDED, "title", "format"):
         if key in entry and (not isinstance(entry[key], str) or not entry[key]):
             raise ConfigurationError(f"{place}: {key} is {entry[key]!r}, must be text")
+    for key in ("title", "licence", "attribution"):
+        if not entry.get(key, "").isprintable():
+            raise ConfigurationError(
+                f"{place}: {key} is {entry[key]!r}, must be one line without control characters"
+            )
     checksum = entry.get("sha256")
     if checksum is not None and not re.fullmatch("[0-9a-f]{64}", str(checksum)):
         raise ConfigurationError(

@@ -14,6 +14,7 @@ from georestrict.errors import FormatError
 Content = bytes | Mapping[str, bytes]
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_TAR_AT, _TAR = 257, b"ustar"
 _BEGINNING = 1 << 16
 # what stands beside data: by a part of the name, or its end
 _BESIDE = ("licence", "license", "copying", "copyright", "modifications", "notice", "readme")
@@ -28,11 +29,18 @@ def unpacked(data: Content, name: str) -> Content:
     """
     if isinstance(data, Mapping):
         return data
-    if not data.startswith((_GZIP, _ZIP)):
-        return data
-    from georestrict.sources.archive import Archive, gunzipped
+    if data.startswith((_GZIP, _ZIP)):
+        from georestrict.sources.archive import Archive, gunzipped
 
-    return gunzipped(data, name) if data.startswith(_GZIP) else Archive(data, name)
+        if data.startswith(_ZIP):
+            return Archive(data, name)
+        data = gunzipped(data, name)
+    if data.startswith(_TAR, _TAR_AT):
+        raise FormatError(
+            f"{name}: a tar archive, as MaxMind's MMDBs come; unpack it (tar -xf) and name the "
+            "file in it"
+        )
+    return data
 
 
 def parts(files: Mapping[str, bytes], name: str) -> Iterator[tuple[str, bytes]]:

@@ -196,11 +196,15 @@ class _Errand:
         try:
             came = [(piece, self._fetch(piece, aside, wish)) for piece in self.order.pieces]
             new = [(piece, fetched) for piece, fetched in came if fetched is not None]
-            if not new:
-                return Told(text=f"{self.source.name}: unchanged")
-            self._read(manifest, aside, wish)
+            if new:
+                self._read(manifest, aside, wish)
             for piece, fetched in new:
                 self._place(piece, fetched, aside)
+            if self.order.unchanged_is_fresh:
+                for piece in self.order.pieces:
+                    _date(_final(self.target, piece), wish.timing.now())
+            if not new:
+                return Told(text=f"{self.source.name}: unchanged")
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         size = sum(fetched.size for _, fetched in new)
@@ -231,8 +235,19 @@ class _Errand:
         staged = self._staged(piece, aside)
         staged.parent.mkdir(exist_ok=True)
         archive.unpack(packed, staged, self.order.member, self.order.most_bytes)
-        _date(staged, fetched, wish.timing.now())
+        _date(staged, self._changed(piece, fetched, staged, wish.timing.now()))
         return fetched
+
+    def _changed(self, piece: Piece, fetched: Fetched, staged: Path, now: datetime) -> datetime:
+        """Return when the content of a file changed, as far as is known."""
+        final = _final(self.target, piece)
+        if self.order.unchanged_is_fresh:
+            return now
+        if fetched.modified is not None:
+            return min(fetched.modified, now)
+        if keep.digest(staged) == keep.digest(final):  # that it was sent again makes it no newer
+            return min(datetime.fromtimestamp(final.stat().st_mtime, UTC), now)
+        return now
 
     def _download(self, piece: Piece, aside: Path, wish: Wish) -> tuple[Fetched, Path] | None:
         """Fetch a file as its server has it, with the checksum that is told of it."""
@@ -332,9 +347,8 @@ def _recall(final: Path, order: Order) -> Validators | None:
         return None
 
 
-def _date(path: Path, fetched: Fetched, now: datetime) -> None:
-    """Give a file the time at which its content changed, as far as the server says."""
-    moment = min(fetched.modified or now, now)
+def _date(path: Path, moment: datetime) -> None:
+    """Give a file the time of which its content is."""
     with suppress(OverflowError):
         os.utime(path, (moment.timestamp(), moment.timestamp()))
 

@@ -526,6 +526,7 @@ def test_what_is_fetched_and_how_is_passed_on_and_never_in_the_image(tmp_path: P
     keys = (
         'fetch = "https://data.example/geoip.zip"', 'member = "geo*"', 'checksum = ".sha256"',
         'auth = { user_env = "HUSH_USER", password_file = "hush.key" }', "most_bytes = 100_000",
+        "unchanged_is_fresh = false",
     )  # fmt: skip
     manifest = Manifest.load(lay(tmp_path, source("geo", "geoip", *keys)))
     (read,) = manifest.sources

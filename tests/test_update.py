@@ -206,6 +206,24 @@ def test_what_has_not_changed_is_not_fetched_nor_published_again(place: Place) -
     ]
 
 
+@pytest.mark.parametrize("modified", [True, False], ids=["304", "no validators"])
+@pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "old"])
+def test_what_has_not_changed_is_of_the_day_of_its_change_or_of_the_day_when_that_is_wanted(
+    place: Place, fresh: bool, modified: bool
+) -> None:
+    place.write(hosts="unchanged_is_fresh = true" if fresh else "")
+    if not modified:
+        place.server.on("/hosts.txt", sends(HOSTS))
+    place.run()
+    place.now += timedelta(days=100)
+    published = place.run()[-1] != f"{place.image}: unchanged"
+    assert published is fresh
+    dated = {each.name: each.date for each in Database.open(place.image).metadata.sources}
+    first = datetime(2026, 11, 22 if modified else 23, tzinfo=UTC).date()
+    assert dated["hosts"] == ((place.now.date()) if fresh else first)
+    assert f"{dated['geo']}" == "2026-11-22"
+
+
 def test_what_was_changed_by_hand_is_fetched_again(place: Place) -> None:
     place.run()
     (place.folder / "data/geoip").write_bytes(b"")

@@ -88,6 +88,7 @@ def test_http_is_for_this_machine(local: str) -> None:
         ({"fetch": "https://e.example/", "most_bytes": 10}, "most_bytes is 10, must be a whole number from 1024"),
         ({"fetch": "https://e.example/", "most_bytes": True}, "most_bytes is True"),
         ({"fetch": "https://e.example/", "auth": "me"}, "auth must be a table"),
+        ({"fetch": "https://e.example/", "unchanged_is_fresh": 1}, "unchanged_is_fresh is 1, must be"),
         ({"fetch": "https://e.example/", "auth": {"token_env": 1}}, "auth.token_env must be text"),
         ({"fetch": "https://e.example/", "auth": {"token_env": "A", "token_file": "b"}}, "write one of them"),
         ({"fetch": "https://e.example/", "auth": {"token_env": "A", "user_env": "B"}}, "a token and a user"),

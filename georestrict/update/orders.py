@@ -26,7 +26,7 @@ from georestrict.errors import ConfigurationError
 from georestrict.update import catalogue
 
 #: The keys of a ``[[source]]`` that say how it is fetched.
-FETCH_KEYS = ("fetch", "member", "auth", "checksum", "most_bytes")
+FETCH_KEYS = ("fetch", "member", "auth", "checksum", "most_bytes", "unchanged_is_fresh")
 
 #: More than the largest file that a provider publishes: the largest MMDBs have about 1 GB.
 MOST_BYTES = 2 << 30
@@ -115,6 +115,7 @@ class Order:
     member: str | None = None
     auth: Auth | None = None
     most_bytes: int = MOST_BYTES
+    unchanged_is_fresh: bool = False  #: whether the day of the data is that of the last answer
 
 
 def of(entry: Mapping[str, Any], place: str) -> Order | None:
@@ -157,6 +158,7 @@ def of(entry: Mapping[str, Any], place: str) -> Order | None:
         member=member,
         auth=auth,
         most_bytes=_most_bytes(entry.get("most_bytes", MOST_BYTES), place),
+        unchanged_is_fresh=_switch(entry, "unchanged_is_fresh", place),
     )
 
 
@@ -257,6 +259,13 @@ def _most_bytes(written: Any, place: str) -> int:
             f"{place}: most_bytes is {written!r}, must be a whole number from {_LEAST_BYTES} to "
             f"{MOST_BYTES}"
         )
+    return written
+
+
+def _switch(entry: Mapping[str, Any], key: str, place: str) -> bool:
+    written = entry.get(key, False)
+    if not isinstance(written, bool):
+        raise ConfigurationError(f"{place}: {key} is {written!r}, must be true or false")
     return written
 
 

@@ -373,6 +373,7 @@ def _publish(
     data = manifest.compile(built=now)
     _check(data, manifest, image, wish, now, tell)
     made = hashlib.sha256(data).hexdigest()
+    is_other = memory.made_from.get(current or "") != content
     here = {keep.digest(each) for each in (image, *keep.kept(image))}
     memory.made_from = {name: of for name, of in memory.made_from.items() if name in here} | {
         made: content
@@ -380,7 +381,7 @@ def _publish(
     memory.refused.pop(content, None)
     memory.seen = (made, f"{content} {dates}")
     memory.save(image)  # first: what is not in force then, is not found by its digest
-    before = keep.put_in_force(image, data, now, wish.keep)
+    before = keep.put_in_force(image, data, now, wish.keep, is_other=is_other)
     kept = f"; the one before is {before.name}" if before is not None else ""
     tell(
         Told(

@@ -222,6 +222,7 @@ def test_what_has_not_changed_is_of_the_day_of_its_change_or_of_the_day_when_tha
     first = datetime(2026, 11, 22 if modified else 23, tzinfo=UTC).date()
     assert dated["hosts"] == ((place.now.date()) if fresh else first)
     assert f"{dated['geo']}" == "2026-11-22"
+    assert keep.kept(place.image) == []
 
 
 def test_what_was_changed_by_hand_is_fetched_again(place: Place) -> None:

@@ -80,13 +80,18 @@ def kept(image: Path) -> list[Path]:
     return sorted(path for path in image.parent.iterdir() if stamped.fullmatch(path.name))
 
 
-def put_in_force(image: Path, data: bytes, now: datetime, keep: int) -> Path | None:
+def put_in_force(
+    image: Path, data: bytes, now: datetime, keep: int, *, is_other: bool = True
+) -> Path | None:
     """Publish an image, and keep the one before it; return where that is now.
+
+    One of the same data, only of another day (not ``is_other``), is no image to go back to: a list
+    that is confirmed every day would push those out.
 
     Whenever this is cut off, a whole image is in force: the old one, or the new one.
     """
     had = kept(image)
-    before = _set_aside(image, now) if keep else None
+    before = _set_aside(image, now) if keep and is_other else None
     try:
         publish(image, data)
     except OSError:

@@ -67,7 +67,7 @@ def renew(path: Path, image: Path, wish: Wish, tell: Callable[[Told], None]) -> 
     manifest = Manifest.load(path)
     errands = _errands(manifest, path, wish.only)
     manifest.check_output(path, image)
-    image = image.resolve()
+    image = Path(os.path.realpath(image))  # unlike resolve(), also of a link to itself
     if not image.parent.is_dir():
         raise ConfigurationError(f"{image.parent}: no such folder; make it")
     with keep.locked(image):
@@ -126,12 +126,14 @@ def _ordered(
     Several may be of one file, if they ask for the same: else the last would be the data of all.
     """
     found = []
-    asked: dict[Path, tuple[str, Order]] = {}
+    asked: dict[str, tuple[str, Order]] = {}
     for source in manifest.sources:
         order = orders.of(source.fetch or {}, f"{path}: source {source.name!r}")
         if order is not None:
             found.append((source, order))
-            same = asked.setdefault((manifest.folder / source.path).resolve(), (source.name, order))
+            same = asked.setdefault(
+                os.path.realpath(manifest.folder / source.path), (source.name, order)
+            )
             if same[1] != order:
                 raise ConfigurationError(
                     f"{path}: the sources {same[0]!r} and {source.name!r} fetch different things "

@@ -735,3 +735,14 @@ def test_an_image_is_written_through_a_link_and_never_over_what_is_no_file(tmp_p
     assert refused.exit_code == 2
     assert "is source 'x', which the image would replace" in refused.stderr
     assert source.read_text() == "10.9.0.0/16\n"
+
+
+def test_a_date_in_the_future_is_told_since_no_limit_would_find_it_old(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("10.9.0.0/16\n")
+    (tmp_path / "sources.toml").write_text(
+        '[[source]]\nname = "x"\nlayer = "network"\nformat = "networks"\npath = "list.txt"\n'
+        'date = 9062-01-01\nlicence = "x"\nattribution = "x"\nvalue = "vpn:high:X"\n'
+    )
+    done = run("compile", tmp_path / "sources.toml", "-o", tmp_path / "x.grdb")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("x: is of 9062-01-01, in the future by this machine's clock")

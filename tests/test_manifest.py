@@ -69,7 +69,10 @@ def lay(folder: Path, text: str, files: Mapping[str, str | bytes] | None = None)
 BAD = {
     "it is no TOML": ("[[source", "sources.toml: not valid TOML"),
     "it has no source": ("", r"sources.toml: has no \[\[source\]\]; name at least one"),
-    "source is a table": ("[source]\nname = 'x'", r"has no \[\[source\]\]"),
+    "source is a table": ("[source]\nname = 'x'", r"write \[\[source\]\], in two pairs of brackets"),
+    "source is a number": ("source = 1", r"has no \[\[source\]\]; name at least one"),
+    "source is misspelt": ("[[sources]]", "unknown key 'sources': did you mean 'source'"),
+    "a path has a NUL": (SOURCES.replace('path = "', 'path = "\\u0000', 1), "which no file can be called"),
     "source is an array of text": ("source = ['x']", "sources.toml: source 1: must be a table"),
     "it has a key that is misspelt": (SOURCES + "[override]\n", "unknown key 'override': did you mean 'overrides'"),
     "it has a key that is none": (SOURCES + "[frob]\n", "unknown key 'frob': known are source, overrides, gates"),
@@ -114,7 +117,6 @@ def test_a_wrong_manifest_is_refused_with_the_place_and_the_fix(tmp_path: Path, 
 
 BAD_FILES = {
     "a file is missing": (SOURCES.replace('"geoip"', '"gone"'), "source 'geo': '.*gone' cannot be read: No such file"),
-    "a path has a NUL": (SOURCES.replace('"geoip"', r'"a\u0000b"'), "source 'geo': "),
     "a checksum is another": (
         SOURCES.replace("date", f'sha256 = "{"0" * 64}"\ndate', 1), f"source 'geo': .*geoip has SHA-256 [0-9a-f]{{64}}, the manifest says {'0' * 64}"
     ),

@@ -493,6 +493,14 @@ def test_one_can_go_back_as_far_as_images_are_kept(place: Place) -> None:
     for code in (b"GB", b"FR", b"IE"):
         place.geo(GEO.replace(b"GB", code))
         place.run()
+    damaged = place.image.with_name("geo.grdb.20991231T235959Z")
+    damaged.write_bytes(place.image.read_bytes()[:-1])
+    before = place.files()
+    refused = rollback(place)
+    assert refused.exit_code == 1
+    assert "cut or appended to; remove it to go back to an older one" in refused.output
+    assert place.files() == before
+    damaged.unlink()
     assert [rollback(place).exit_code for _ in range(3)] == [0, 0, 1]
     assert place.country() == "GB"
     assert "no older image beside it" in rollback(place).output
@@ -512,6 +520,12 @@ def test_a_rollback_of_nothing_is_an_error(place: Place) -> None:
     assert rollback(place).exit_code == 1
     done = CliRunner().invoke(main, ["rollback", str(place.folder / "none" / "geo.grdb")])
     assert done.exit_code == 1 and "no such folder" in done.output
+
+
+def test_a_link_to_itself_is_no_image(place: Place) -> None:
+    place.image.symlink_to(place.image)
+    assert "Too many levels of symbolic links" in place.fails()
+    assert rollback(place).exit_code == 1
 
 
 def test_an_image_behind_a_link_is_replaced_where_it_is(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -40,6 +41,14 @@ def compile_image(manifest: Path, output: Path) -> None:
         click.echo(
             f"  {source.name}: {source.layer}, {source.date}: {ipv4:,} IPv4 and {ipv6:,} IPv6 rows"
         )
+    latest = datetime.now(UTC) + timedelta(days=1)  # a date is one of its writer's calendar
+    for source in about.sources:
+        if source.date > latest.date():
+            click.echo(
+                f"{source.name}: is of {source.date}, in the future by this machine's clock: until "
+                "then no limit of age finds it old; correct its 'date', or the clock",
+                err=True,
+            )
 
 
 def _compiled(manifest: Manifest) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def rollback(image: Path) -> None:
     """
     if not image.parent.is_dir():
         raise DatabaseError(f"{image}: no such folder; name an image that 'update' published")
-    image = image.resolve()
+    image = Path(os.path.realpath(image))  # unlike resolve(), also of a link to itself
     try:
         with keep.locked(image):
             chosen, known = keep.roll_back(image, datetime.now(UTC))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from os.path import realpath  # unlike Path.resolve, also where links lead in a circle
 from pathlib import Path
 
 from georestrict.errors import ConfigurationError
@@ -40,14 +41,16 @@ class Manifest:
         """
         text = read_text(path)
         document = parsed_toml(text, path)
-        entries = document.get("source")
-        if not isinstance(entries, list) or not entries:
-            raise ConfigurationError(f"{path}: has no [[source]]; name at least one file of data")
         for key in document:
             if key not in KEYS:
                 close = get_close_matches(key, KEYS, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(KEYS)}"
                 raise ConfigurationError(f"{path}: unknown key {key!r}: {hint}")
+        entries = document.get("source")
+        if isinstance(entries, dict):
+            raise ConfigurationError(f"{path}: write [[source]], in two pairs of brackets")
+        if not isinstance(entries, list) or not entries:
+            raise ConfigurationError(f"{path}: has no [[source]]; name at least one file of data")
         sources = tuple(
             read_entry(entry, f"{path}: source {at}") for at, entry in enumerate(entries, 1)
         )
@@ -64,10 +67,10 @@ class Manifest:
         Raises:
             ConfigurationError: naming the file.
         """
-        used = {path.resolve(): "the manifest"}
+        used = {realpath(path): "the manifest"}
         for source in self.sources:
-            used.setdefault((self.folder / source.path).resolve(), f"source {source.name!r}")
-        if (what := used.get(output.resolve())) is not None:
+            used.setdefault(realpath(self.folder / source.path), f"source {source.name!r}")
+        if (what := used.get(realpath(output))) is not None:
             raise ConfigurationError(
                 f"{output}: is {what}, which the image would replace; write it to another file"
             )

@@ -53,6 +53,8 @@ def read_entry(entry: Any, place: str) -> Source | ImageSource:
     for key in (*NEEDED, "title", "format"):
         if key in entry and (not isinstance(entry[key], str) or not entry[key]):
             raise ConfigurationError(f"{place}: {key} is {entry[key]!r}, must be text")
+    if "\0" in entry["path"]:
+        raise ConfigurationError(f"{place}: path is {entry['path']!r}, which no file can be called")
     for key in ("title", "licence", "attribution"):
         if not entry.get(key, "").isprintable():
             raise ConfigurationError(

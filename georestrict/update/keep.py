@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from georestrict.errors import UpdateError
-from georestrict.table import publish
+from georestrict.errors import DatabaseError, UpdateError
+from georestrict.table import Image, publish
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _MOST_REFUSED = 20
@@ -115,13 +115,18 @@ def roll_back(image: Path, now: datetime) -> tuple[Path, bool]:
     bring it back; it lies beside as ``IMAGE.refused``.
 
     Raises:
-        UpdateError: if there is none to go back to.
+        UpdateError: if there is none to go back to, or the newest is damaged; nothing has changed.
     """
     current = digest(image)
     candidates = [path for path in kept(image) if digest(path) != current]
     if not candidates:
         raise UpdateError(f"{image}: there is no older image beside it to go back to")
     chosen = candidates[-1]
+    data = chosen.read_bytes()
+    try:
+        Image(memoryview(data), str(chosen))
+    except DatabaseError as error:
+        raise UpdateError(f"{error}; remove it to go back to an older one") from error
     memory = Memory.load(image)
     made_from = memory.made_from.get(current or "")
     if made_from is not None:
@@ -132,7 +137,6 @@ def roll_back(image: Path, now: datetime) -> tuple[Path, bool]:
         refused = image.with_name(f"{image.name}.refused")
         refused.unlink(missing_ok=True)
         _link(image, refused)
-    data = chosen.read_bytes()
     publish(image, data)
     for path in kept(image):  # of it, and of a run that was cut off
         if path >= chosen:

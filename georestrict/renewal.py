@@ -75,10 +75,11 @@ def renew(path: Path, image: Path, wish: Wish, tell: Callable[[Told], None]) -> 
         failed = []
         for errand in errands:
             try:
-                tell(errand.run(manifest, wish))
+                told = errand.run(manifest, wish)
             except (GeoRestrictError, OSError) as error:
-                tell(Told(text=f"{errand.source.name}: {errand.why(error)}", is_trouble=True))
+                told = Told(text=f"{errand.source.name}: {errand.why(error)}", is_trouble=True)
                 failed.append(errand.source.name)
+            tell(told)
         if failed:
             raise UpdateError(
                 f"nothing was published: of {len(errands)} sources {len(failed)} failed: "

@@ -551,6 +551,14 @@ def test_two_runs_at_once_are_one(place: Place) -> None:
     assert place.country() == "GB"
 
 
+def test_an_update_goes_on_when_nobody_reads_what_it_says(place: Place) -> None:
+    running = place.process("import os\nread, write = os.pipe()\nos.close(read)\nos.dup2(write, 1)")
+    said, _ = running.communicate()
+    assert (running.returncode, said) == (1, b"")
+    assert place.country() == "GB"
+    assert place.run()[-1] == f"{place.image}: unchanged"
+
+
 def test_a_file_of_two_images_is_fetched_by_one_run_at_a_time(place: Place) -> None:
     place.run()
     place.geo(GB_MOVED)

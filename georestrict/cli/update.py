@@ -59,9 +59,16 @@ def update(
             click.echo(line)
         return
 
+    unsaid: list[OSError] = []
+
     def tell(told: renewal.Told) -> None:
         if told.is_news or told.is_trouble or not quiet:
-            click.echo(told.text, err=told.is_trouble)
+            try:
+                click.echo(told.text, err=told.is_trouble)
+            except OSError as error:  # nobody reads on: that is no reason to stop in the middle
+                unsaid.append(error)
 
     wish = renewal.Wish(force=force, keep=keep, whole_seconds=timeout, only=only)
     renewal.renew(manifest, output, wish, tell)
+    if unsaid:
+        raise unsaid[0]

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from georestrict import Action, ConfigurationError, DatabaseError, Engine
+from georestrict import Action, ConfigurationError, DatabaseError, Engine, prepare
 from georestrict import engine as engine_module
 from georestrict.asgi import GeoRestrictMiddleware as Asgi
 from georestrict.manifest import Manifest
@@ -765,6 +765,7 @@ def test_what_a_reload_has_to_paint_is_painted_by_another_process(
     monkeypatch.setenv("GEORESTRICT_CACHE_DIR", str(cache) if kept else "")
     folder = large(tmp_path / "laid", "old")
     engine = engine_of(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere")])  # no text, as some have it
     painted: list[object] = []
     monkeypatch.setattr("georestrict.lists.paint", lambda *_: painted.append(1))  # fails, if called
     large(folder, "new", "GB")
@@ -797,6 +798,26 @@ def test_a_reload_starts_no_collection_of_garbage_and_leaves_the_collector_as_it
     assert not any(states)
 
 
+def test_the_collector_goes_on_after_two_engines_have_reloaded_at_once() -> None:
+    """The one that waits for its other process outlives the one that had paused it."""
+    was_on = gc.isenabled()
+    gc.enable()
+    try:
+        one, other, waiting = prepare.uncollected(), prepare.uncollected(), prepare._waiting()
+        one.__enter__()
+        other.__enter__()
+        waiting.__enter__()
+        assert not gc.isenabled()  # one is at work
+        one.__exit__(None, None, None)
+        assert gc.isenabled()
+        waiting.__exit__(None, None, None)
+        assert not gc.isenabled()
+        other.__exit__(None, None, None)
+        assert gc.isenabled()
+    finally:
+        (gc.enable if was_on else gc.disable)()
+
+
 def test_an_error_of_the_other_process_is_raised_here(tmp_path: Path) -> None:
     folder = large(tmp_path / "laid", "old")
     engine = engine_of(folder)
@@ -817,6 +838,16 @@ def test_where_no_other_process_can_be_started_it_is_painted_here(
     folder = large(tmp_path / "laid", "old")
     engine = engine_of(folder)
     monkeypatch.setattr(sys, "executable", executable)
+    large(folder, "new")
+    engine.reload()
+    assert engine.decide(OTHER).rule == "new"
+
+
+def test_a_frozen_app_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = large(tmp_path / "laid", "old")
+    engine = engine_of(folder)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)  # as PyInstaller sets it
+    monkeypatch.setattr("subprocess.Popen", None)  # fails, if called
     large(folder, "new")
     engine.reload()
     assert engine.decide(OTHER).rule == "new"

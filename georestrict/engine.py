@@ -97,6 +97,7 @@ class Engine:
         self._missed: tuple[Path, ...] = ()  # what a policy names that did not come into force
         self._told = ""  # the last failure in the log
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
+        self._fading: tuple[Tally, ...] = ()  # let go by the last reload; a request may hold one
         self._age_log = AgeLog()
         self._require_data = require_data
         self._lacking = ""  # why there is no data, as the log was told
@@ -230,8 +231,11 @@ class Engine:
 
         Exact, reloads included; what ``decide`` answers is not counted.
         """
-        tallies = tuple(self._tallies.values())
-        return {tally.decision: tally.count for tally in tallies if tally.count}
+        found: dict[Decision, int] = {}
+        for tally in dict.fromkeys((*self._tallies.values(), *self._fading)):
+            if tally.count:
+                found[tally.decision] = found.get(tally.decision, 0) + tally.count
+        return found
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the policy's lists that hold it."""
@@ -394,7 +398,7 @@ class Engine:
             looked = tuple(dict.fromkeys(state for *_, seen in built for state in seen))
             if at_rest and look(Path(str(path)) for path, *_ in looked) != looked:
                 return False
-            replaced = [engine.snapshot for engine, *_ in built]
+            replaced = [(engine, engine.snapshot) for engine, *_ in built]
             with _SWAPPING:
                 for engine, snapshot, _ in built:
                     engine.snapshot = snapshot
@@ -406,11 +410,30 @@ class Engine:
                     failed=self._reloads.failed,
                     last_failure=self._reloads.last_failure,
                 )
-            for snapshot in replaced:
+            for engine, snapshot in replaced:
                 snapshot.retire()
+                engine._forget(snapshot)
             for _, snapshot, _ in built:
                 snapshot.look()  # says what has changed
         return True
+
+    def _forget(self, replaced: Snapshot) -> None:
+        """Let go of what has counted nothing and is of no policy in force.
+
+        Else policies whose rules have other names each time would fill the memory. What a request
+        under way may still count by is kept until the next reload, and for good if it did.
+        """
+        for tally in self._fading:
+            if not tally.count:
+                continue
+            kept = self._tallies.setdefault(tally.decision, tally)
+            for _ in range(0 if kept is tally else tally.count):
+                kept.add()
+        used = {*replaced.tallies, *self.snapshot.tallies}
+        fading = [each for each in [*self._tallies.values()] if not (each.count or each in used)]
+        self._fading = tuple(fading)
+        for tally in fading:
+            del self._tallies[tally.decision]
 
     def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:
         """Return new snapshots of this engine and those that follow it, and what was looked at."""

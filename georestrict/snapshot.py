@@ -122,6 +122,11 @@ class Snapshot:
             return [*self._rules.matching_each(sets)]
         return [self._rules.matching_labels(stale.seen(sets[at])) for at in range(len(sets))]
 
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What counts the decisions of this snapshot, as far as they were made."""
+        return self._rules.known
+
     def retire(self) -> None:
         """Let go of the decisions that are kept; requests under way make those that they need.
 

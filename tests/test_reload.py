@@ -25,6 +25,7 @@ from georestrict import engine as engine_module
 from georestrict.asgi import GeoRestrictMiddleware as Asgi
 from georestrict.manifest import Manifest
 from georestrict.reload import try_reload
+from georestrict.request import Request as InternalRequest
 from georestrict.testing import tiny_database
 from georestrict.watch import Watch
 from georestrict.wsgi import GeoRestrictMiddleware as Wsgi
@@ -128,6 +129,34 @@ def test_reloads_are_counted_and_the_last_error_is_told_until_one_succeeds(folde
     assert (done.done, done.failed, done.last_error) == (1, 2, None)
     assert done.since > start.since
     assert done.last_failure == failed.last_failure
+
+
+def test_counts_are_exact_and_names_that_change_with_each_reload_do_not_pile_up(
+    folder: Path,
+) -> None:
+    engine = engine_of(folder)
+    gate = Wsgi(Recorder().wsgi, engine=engine)
+    request = Request(peer=LISTED)
+    gate(environ_of(request), lambda *_: print)
+    parked, _ = engine.snapshot.judge(CHINA, InternalRequest("/"))
+    kept = []
+    for name in ("a", "b", "a", "c", "d"):
+        lay(folder, name)
+        engine.reload()
+        kept.append(len(engine._tallies) + len(engine._fading))
+        if name == "b":
+            parked.add()  # a request that began two reloads ago
+    assert kept[-1] == kept[-2]
+    gate(environ_of(request), lambda *_: print)
+    assert {(each.rule, n) for each, n in engine.counts.items()} == {
+        ("old", 1),
+        ("country old", 1),
+        ("d", 1),
+    }
+    lay(folder, "old")
+    engine.reload()
+    gate(environ_of(request), lambda *_: print)
+    assert sorted(engine.counts.values()) == [1, 1, 2]
 
 
 @pytest.mark.once

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from georestrict import prepare
 from georestrict._core import Current, Tally
@@ -105,6 +105,7 @@ class Engine:
         self._switches: dict[Path | None, Emergency] = {}
         self.snapshot, self._looked = self._build()
         self._missed = ()
+        self._in_force = WeakKeyDictionary({self: self.snapshot})
         self.current = Current(self.snapshot.passes)  # what the gates read
         self._reloads = Reloads(since=datetime.now(UTC))
         _ENGINES.add(self)
@@ -178,6 +179,11 @@ class Engine:
             if leader._accounts is None:
                 leader._accounts = Accounts(clock=self._clock)
             return leader._accounts
+
+    @property
+    def in_force(self) -> Mapping[Engine, Snapshot]:
+        """What this engine and those over the same data decide by, of one moment."""
+        return self._root._in_force
 
     def now(self) -> float:
         """Return the time by the engine's clock, in seconds since the epoch."""
@@ -257,7 +263,8 @@ class Engine:
                 policy, database=leader.database, clock=self._clock, accounts=leader.accounts
             )
             leader._accounts = engine.accounts
-            engine._leader = leader
+            engine._leader, engine._in_force = leader, WeakKeyDictionary()
+            leader._in_force = WeakKeyDictionary({**leader._in_force, engine: engine.snapshot})
             leader._looked += tuple(
                 state for state in engine._looked if state not in leader._looked
             )
@@ -403,6 +410,7 @@ class Engine:
                 for engine, snapshot, _ in built:
                     engine.snapshot = snapshot
                     engine.current.passes = snapshot.passes
+                self._in_force = WeakKeyDictionary({each: snapshot for each, snapshot, _ in built})
                 self._looked, self._missed = looked, ()
                 self._reloads = Reloads(
                     since=datetime.now(UTC),

@@ -81,7 +81,7 @@ ALLOWED: dict[str, set[str]] = {
     "diagnose": {"address", "special"},
     "observe": {"address", "policy", "decision", "diagnose"},
     "guard": {
-        "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "response",
+        "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "snapshot", "response",
         "observe",
     },
     "endpoints": {"errors", "policy", "guard"},

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from georestrict import Action, ConfigurationError, DatabaseError, Engine, prepare
+from georestrict import Action, ConfigurationError, DatabaseError, Engine, prepare, restrict
 from georestrict import engine as engine_module
 from georestrict.asgi import GeoRestrictMiddleware as Asgi
 from georestrict.manifest import Manifest
@@ -647,6 +647,55 @@ def test_g7_a_request_that_is_parked_while_the_swap_happens_finishes_on_the_old(
         assert request() is None
         go_on.set()
         assert first.result() == "old"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", ["ASGI", "WSGI"])
+def test_p3_an_endpoint_is_judged_by_what_was_in_force_when_the_request_came(
+    kind: str, folder: Path
+) -> None:
+    """Until the response begins: a connection that stays for days must not keep it in memory."""
+    rules: list[str | None] = []
+
+    @restrict("strict")
+    def endpoint() -> None:
+        """Stand for a handler that changes nothing."""
+
+    def ask(where: Any) -> None:
+        endpoint()
+        rules.append(where["georestrict"].rule)
+
+    def change(where: Any) -> None:
+        rules.append(where["georestrict"].rule)
+        lay(folder, "new")
+        guarded.engine.reload()
+        ask(where)
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        change(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        ask(scope)
+        await send({"type": "http.response.body", "body": b""})
+
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        change(environ)
+        start_response("200 OK", [])
+        ask(environ)
+        return [b""]
+
+    given: dict[str, Any] = {
+        "engine": engine_of(folder),
+        "policies": {"strict": folder / "policy.toml"},
+    }
+    request = Request(peer=CHINA)
+    guarded: Any
+    if kind == "ASGI":
+        guarded = Asgi(asgi, **given)
+        run_asgi(guarded, scope_of(request))
+    else:
+        guarded = Wsgi(wsgi, **given)
+        guarded(environ_of(request), lambda *_: print)
+    assert rules == ["country old", "country old", "country new"]
 
 
 @pytest.mark.parametrize("kind", ["ASGI", "WSGI"])

@@ -59,6 +59,7 @@ class Watch:
         self.told_restless = False
         self.delay = 0.0
         self.retry_at = 0.0
+        self.told = ""  # the last defect in the log
 
     def step(self, target: Watched) -> None:
         """Look once, and have a change taken up if it is time."""
@@ -155,8 +156,11 @@ class Watcher:
                 watch.next_look = now + watch.every
                 try:
                     watch.step(target)
-                except Exception:  # a defect here must not end the watching
-                    logger.exception("watching failed; it goes on")
+                    watch.told = ""
+                except Exception as error:  # a defect here must not end the watching
+                    if repr(error) != watch.told:
+                        logger.exception("watching failed; it goes on")
+                    watch.told = repr(error)
                 del target
 
 

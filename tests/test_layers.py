@@ -92,7 +92,7 @@ ALLOWED: dict[str, set[str]] = {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
     "healthcheck": {"age", "engine", "policy"},
-    "reload": {"engine"},
+    "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",

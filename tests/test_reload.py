@@ -403,6 +403,35 @@ def test_files_that_never_rest_are_told_once(
     assert steps.look() == (1, 0)
 
 
+@pytest.mark.once
+def test_a_defect_in_the_watching_itself_is_told_once_and_does_not_end_it(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[int] = []
+
+    def clock() -> float:
+        asked.append(1)
+        if broken:
+            raise OSError("the clock is broken")
+        return time.time()
+
+    broken = False
+    engine = engine_of(folder, clock=clock)
+    broken = True
+    engine.watch(EVERY)
+    try:
+        before = len(asked)
+        wait_until(lambda: len(asked) > before + 5)
+        assert [line for line in errors(caplog) if "watching failed" in line] == [
+            "watching failed; it goes on"
+        ]
+        broken = False
+        lay(folder, "new", OTHER)
+        wait_until(lambda: engine.decide(OTHER).rule == "new")
+    finally:
+        engine.unwatch()
+
+
 def test_g9_what_fails_is_tried_again_after_1_2_4_up_to_60_seconds_and_logged_once(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,6 +39,10 @@ _COMMAND = (
     "sys.path[:] = order['path']; from georestrict import prepare; prepare.serve(order)"
 )
 _NICENESS = 5
+#: How long to wait for it: plain Python needs forty seconds for an MMDB of 550,000 networks, and
+#: may wait for another process's lock before (``cache.py``). One that is stopped or stuck would
+#: end all reloading, and nothing would tell.
+_PATIENCE_SECONDS = 900.0
 _MOST_BYTES = 1 << 16  # of an answer: what a pipe holds (Linux); with the next two it fits
 _MOST_CHARACTERS, _MOST_SAID = 1000, 4
 
@@ -160,7 +164,7 @@ def _build(order: Mapping[str, Any], folder: Path | None) -> None:
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
             with _waiting():
-                process.wait()
+                _wait(process)
             # Not up to the end: a worker that was forked meanwhile may have inherited the pipe.
             os.set_blocking(process.stdout.fileno(), False)
             answer = json.loads(os.read(process.stdout.fileno(), _MOST_BYTES))
@@ -172,6 +176,23 @@ def _build(order: Mapping[str, Any], folder: Path | None) -> None:
     if answer["wrong"] is not None:
         kind, said = answer["wrong"]
         raise _ERRORS[kind](said)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for another process, but not for ever.
+
+    Raises:
+        OSError: if it was killed for that.
+    """
+    try:
+        process.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        cache.warn_once(
+            f"the process that builds for a reload has not ended within {_PATIENCE_SECONDS:.0f} s "
+            "and was killed; this one builds in its place"
+        )
+        raise TimeoutError("it was stuck") from error
 
 
 def _is_python(executable: str | None) -> bool:

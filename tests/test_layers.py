@@ -91,7 +91,7 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
-    "healthcheck": {"age", "engine", "policy"},
+    "healthcheck": {"errors", "age", "engine", "policy"},
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {

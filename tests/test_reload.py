@@ -950,6 +950,23 @@ def test_where_no_other_process_can_be_started_it_is_painted_here(
     assert engine.decide(OTHER).rule == "new"
 
 
+@pytest.mark.once
+def test_another_process_that_is_stuck_is_killed_and_it_is_painted_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = large(tmp_path / "laid", "old")
+    engine = engine_of(folder)
+    stuck = tmp_path / "python-stuck"
+    stuck.write_text("#!/bin/sh\nexec sleep 1000\n")
+    stuck.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stuck))
+    monkeypatch.setattr(prepare, "_PATIENCE_SECONDS", 0.05)
+    large(folder, "new")
+    engine.reload()
+    assert engine.decide(OTHER).rule == "new"
+    assert "and was killed; this one builds in its place" in caplog.text
+
+
 def test_a_frozen_app_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = large(tmp_path / "laid", "old")
     engine = engine_of(folder)

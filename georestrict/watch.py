@@ -149,7 +149,7 @@ class Watcher:
                 wanted = min(watch.next_look for _, watch in watches)
                 del watches  # only what is in use elsewhere is watched
                 if not due:
-                    self._changed.wait(max(0.0, wanted - now))
+                    self._changed.wait(min(max(0.0, wanted - now), threading.TIMEOUT_MAX))
                     continue
             while due:
                 target, watch = due.pop()

@@ -213,6 +213,20 @@ def test_an_engine_without_files_says_that_there_is_nothing_to_watch(
 
 
 @pytest.mark.once
+def test_an_engine_that_is_hardly_ever_looked_at_keeps_no_other_from_it(
+    folder: Path, watched: Engine
+) -> None:
+    engine = engine_of(folder)
+    watched.unwatch()
+    engine.watch(1e300)
+    wait_until(lambda: engine_module._WATCHER._watches[engine].next_look > 0)
+    watched.watch(EVERY)
+    lay(folder, "new")
+    wait_until(lambda: watched.decide(LISTED).rule == "new")
+    engine.unwatch()
+
+
+@pytest.mark.once
 def test_an_engine_that_nobody_holds_is_watched_no_longer(folder: Path) -> None:
     engine = engine_of(folder)
     engine.watch(EVERY)

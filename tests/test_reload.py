@@ -188,6 +188,24 @@ def test_the_id_of_a_snapshot_tells_policy_lists_and_data_and_nothing_of_the_pro
     assert engine.snapshot.id == here
 
 
+@pytest.mark.once
+def test_i7_the_id_of_a_snapshot_tells_when_a_list_was_changed_only_where_its_age_decides(
+    folder: Path,
+) -> None:
+    engine = engine_of(folder)
+    here = engine.snapshot.id
+    os.utime(folder / "mine.txt", (1.0, 1.0))
+    engine.reload()
+    assert engine.snapshot.id == here
+    policy = POLICY.format(name="old").replace('txt"', 'txt"\nstale_after = "30d"')
+    (folder / "policy.toml").write_text(policy)
+    engine.reload()
+    old = engine.snapshot.id
+    os.utime(folder / "mine.txt")
+    engine.reload()
+    assert engine.snapshot.id != old
+
+
 def test_the_files_of_all_engines_over_the_same_data_are_watched(folder: Path) -> None:
     (folder / "many").mkdir()
     (folder / "strict.toml").write_text(

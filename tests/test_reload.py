@@ -138,20 +138,22 @@ def test_counts_are_exact_and_names_that_change_with_each_reload_do_not_pile_up(
     gate = Wsgi(Recorder().wsgi, engine=engine)
     request = Request(peer=LISTED)
     gate(environ_of(request), lambda *_: print)
-    parked, _ = engine.snapshot.judge(CHINA, InternalRequest("/"))
+    parked = []
     kept = []
-    for name in ("a", "b", "a", "c", "d"):
+    for name in ("a", "b", "c", "a", "d", "e"):
         lay(folder, name)
         engine.reload()
         kept.append(len(engine._tallies) + len(engine._fading))
-        if name == "b":
-            parked.add()  # a request that began two reloads ago
+        if name == "a":
+            parked.append(engine.snapshot.judge(CHINA, InternalRequest("/"))[0])
+        if name == "c":
+            parked[0].add()  # a request that began two reloads ago; then its policy comes back
     assert kept[-1] == kept[-2]
     gate(environ_of(request), lambda *_: print)
     assert {(each.rule, n) for each, n in engine.counts.items()} == {
         ("old", 1),
-        ("country old", 1),
-        ("d", 1),
+        ("country a", 1),
+        ("e", 1),
     }
     lay(folder, "old")
     engine.reload()

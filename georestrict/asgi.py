@@ -224,7 +224,6 @@ class _Asked(Around):
     _guard: GeoRestrictMiddleware
     receive: Receive
     send: Send
-    started = False  #: the app's response
     _refused = False
     _first: Message | None = None
 
@@ -243,7 +242,7 @@ class _Asked(Around):
         if self.judgements or self.judgement is not None:
             return self._sending(message)
         if message["type"] in _WITH_HEADERS:
-            self.started = True
+            self.begin()
         return self.send(message)
 
     async def _sending(self, message: Message) -> None:
@@ -254,7 +253,7 @@ class _Asked(Around):
             return
         send = self.send
         if message["type"] in _WITH_HEADERS:
-            self.started = True
+            self.begin()
             await self._tell()
             change = self.change(cached=self.where["type"] == "http")
             send = send if change is None else _changing(send, change)

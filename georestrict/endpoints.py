@@ -44,6 +44,7 @@ class Around(ABC):
 
     token: Token[Around | None]  #: of the variable ``around``; it has the one around this one
     overruled = False  #: a middleware further in has refused the request
+    started = False  #: the app's response
     _told = 0  # of the judgements: to the app and the log
 
     def __init__(self, guard: Guard, where: Any, judgement: Judgement | None) -> None:
@@ -52,6 +53,8 @@ class Around(ABC):
         self.judgements: list[Judgement] = []  #: of the endpoint's policies, in order
         self.aborts: list[Exception] = []  #: what was raised instead of calling refused ones
         self._identity = None if judgement is None else judgement.request.identity
+        # Each endpoint is judged by what was in force when the request came, like the request.
+        self._in_force = guard.engine.in_force
 
     @abstractmethod
     def read(self, where: Any) -> Received:
@@ -85,6 +88,13 @@ class Around(ABC):
             f"{', '.join(known)}; add it to policies="
         )
 
+    def begin(self) -> None:
+        """Note that the response begins: what is asked later is judged by what is in force then.
+
+        A connection may stay for days, and must not keep what was in force in memory.
+        """
+        self.started, self._in_force = True, {}
+
     def change(self, *, cached: bool = True) -> Change | None:
         """Return what is done to the headers of the app's response; None if they stay as they are.
 
@@ -100,7 +110,8 @@ class Around(ABC):
 
     def _judge(self, name: str) -> None:
         engine = self._guard.policies[name]
-        judgement = self._guard.judge(self.read, self.where, engine, self._identity)
+        snapshot = self._in_force.get(engine, engine.snapshot)  # one may have data of its own
+        judgement = self._guard.judge(self.read, self.where, snapshot, self._identity)
         self._identity = judgement.request.identity
         if judgement.decision.plain_allow:
             return

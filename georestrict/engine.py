@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from georestrict import prepare
 from georestrict._core import Current, Tally
@@ -97,6 +97,7 @@ class Engine:
         self._missed: tuple[Path, ...] = ()  # what a policy names that did not come into force
         self._told = ""  # the last failure in the log
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
+        self._fading: tuple[Tally, ...] = ()  # let go by the last reload; a request may hold one
         self._age_log = AgeLog()
         self._require_data = require_data
         self._lacking = ""  # why there is no data, as the log was told
@@ -104,6 +105,7 @@ class Engine:
         self._switches: dict[Path | None, Emergency] = {}
         self.snapshot, self._looked = self._build()
         self._missed = ()
+        self._in_force = WeakKeyDictionary({self: self.snapshot})
         self.current = Current(self.snapshot.passes)  # what the gates read
         self._reloads = Reloads(since=datetime.now(UTC))
         _ENGINES.add(self)
@@ -178,6 +180,11 @@ class Engine:
                 leader._accounts = Accounts(clock=self._clock)
             return leader._accounts
 
+    @property
+    def in_force(self) -> Mapping[Engine, Snapshot]:
+        """What this engine and those over the same data decide by, of one moment."""
+        return self._root._in_force
+
     def now(self) -> float:
         """Return the time by the engine's clock, in seconds since the epoch."""
         return self._clock()
@@ -230,8 +237,11 @@ class Engine:
 
         Exact, reloads included; what ``decide`` answers is not counted.
         """
-        tallies = tuple(self._tallies.values())
-        return {tally.decision: tally.count for tally in tallies if tally.count}
+        found: dict[Decision, int] = {}
+        for tally in dict.fromkeys((*self._tallies.values(), *self._fading)):
+            if tally.count:
+                found[tally.decision] = found.get(tally.decision, 0) + tally.count
+        return found
 
     def lookup(self, address: Address) -> Location:
         """Return what is known of an address, with the policy's lists that hold it."""
@@ -253,7 +263,8 @@ class Engine:
                 policy, database=leader.database, clock=self._clock, accounts=leader.accounts
             )
             leader._accounts = engine.accounts
-            engine._leader = leader
+            engine._leader, engine._in_force = leader, WeakKeyDictionary()
+            leader._in_force = WeakKeyDictionary({**leader._in_force, engine: engine.snapshot})
             leader._looked += tuple(
                 state for state in engine._looked if state not in leader._looked
             )
@@ -394,11 +405,12 @@ class Engine:
             looked = tuple(dict.fromkeys(state for *_, seen in built for state in seen))
             if at_rest and look(Path(str(path)) for path, *_ in looked) != looked:
                 return False
-            replaced = [engine.snapshot for engine, *_ in built]
+            replaced = [(engine, engine.snapshot) for engine, *_ in built]
             with _SWAPPING:
                 for engine, snapshot, _ in built:
                     engine.snapshot = snapshot
                     engine.current.passes = snapshot.passes
+                self._in_force = WeakKeyDictionary({each: snapshot for each, snapshot, _ in built})
                 self._looked, self._missed = looked, ()
                 self._reloads = Reloads(
                     since=datetime.now(UTC),
@@ -406,11 +418,30 @@ class Engine:
                     failed=self._reloads.failed,
                     last_failure=self._reloads.last_failure,
                 )
-            for snapshot in replaced:
+            for engine, snapshot in replaced:
                 snapshot.retire()
+                engine._forget(snapshot)
             for _, snapshot, _ in built:
                 snapshot.look()  # says what has changed
         return True
+
+    def _forget(self, replaced: Snapshot) -> None:
+        """Let go of what has counted nothing and is of no policy in force.
+
+        Else policies whose rules have other names each time would fill the memory. What a request
+        under way may still count by is kept until the next reload, and for good if it did.
+        """
+        for tally in self._fading:
+            if not tally.count:
+                continue
+            kept = self._tallies.setdefault(tally.decision, tally)
+            for _ in range(0 if kept is tally else tally.count):
+                kept.add()
+        used = {*replaced.tallies, *self.snapshot.tallies}
+        fading = [each for each in [*self._tallies.values()] if not (each.count or each in used)]
+        self._fading = tuple(fading)
+        for tally in fading:
+            del self._tallies[tally.decision]
 
     def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:
         """Return new snapshots of this engine and those that follow it, and what was looked at."""

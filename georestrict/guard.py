@@ -39,6 +39,7 @@ from georestrict.response import (
     warned,
     warnings,
 )
+from georestrict.snapshot import Snapshot
 
 # Blocks that say something about the account: it came from where the policy does not want it. Of
 # the others a network, a proxy or we ourselves may be the cause. A rule on everywhere but some
@@ -221,10 +222,10 @@ class Guard:
         self,
         read: Callable[[Any], Received],
         where: Any,
-        engine: Engine | None = None,
+        snapshot: Snapshot | None = None,
         identity: Identity | None = None,
     ) -> Judgement:
-        """Read a request, decide about it, and count that; by another engine, if one is given.
+        """Read a request, decide about it, and count that; by another snapshot, if one is given.
 
         ``identity`` is who sends it, if the app may have been asked before. A defect of ours, of a
         strategy, of ``attributes``, of ``identify`` or of the server blocks the request, and says
@@ -234,7 +235,9 @@ class Guard:
         request: Request | None = None
         if identity is None and self.identify is not None:
             identity = Identity(self.identify, where)
-        snapshot = (engine or self.engine).snapshot
+        is_first = snapshot is None
+        if snapshot is None:
+            snapshot = self.engine.snapshot
         if snapshot.asks_accounts and identity is None:
             self.observer.once("identify", _unidentified(snapshot.policy))
         try:
@@ -242,7 +245,7 @@ class Guard:
             request = received.request
             request.identity = identity
             client = self.client.resolve(received.peer, received.headers)
-            if engine is None:  # else it was seen already
+            if is_first:  # else it was seen already
                 self.observer.saw(received.peer, received.rewritten, received.headers, client)
             if self.attributes is not None:
                 request.tell = partial(self.attributes, where)

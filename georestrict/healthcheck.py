@@ -15,6 +15,7 @@ from typing import Any
 
 from georestrict.age import COUNTRY, Ages, Aging
 from georestrict.engine import Engine, Reloads
+from georestrict.errors import ConfigurationError
 from georestrict.policy import StaleAction
 from georestrict.policy.checks import length
 
@@ -146,6 +147,13 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, StrEnum) else value
 
 
+def _check(engine: object, name: str) -> None:
+    if not isinstance(engine, Engine):
+        raise ConfigurationError(
+            f"{name} is given {engine!r}, must be an Engine; a middleware has its own as .engine"
+        )
+
+
 def _answer(engine: Engine, method: str) -> tuple[int, list[tuple[str, str]], bytes]:
     """Return status, headers and body; the body of HEAD is what GET would have."""
     if method not in _METHODS:
@@ -165,7 +173,11 @@ def asgi_health(engine: Engine) -> Callable[[Any, Receive, Send], Awaitable[None
 
     Status 200 for ``ok`` and ``degraded``, 503 for ``failing``. It answers at whatever path it is
     mounted, and asks nobody who they are: do not mount it where everybody comes.
+
+    Raises:
+        ConfigurationError: if it is given no engine.
     """
+    _check(engine, "asgi_health")
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -188,7 +200,12 @@ def asgi_health(engine: Engine) -> Callable[[Any, Receive, Send], Awaitable[None
 
 
 def wsgi_health(engine: Engine) -> Callable[[Any, Callable[..., Any]], Iterable[bytes]]:
-    """Return a WSGI app that answers with the health of an engine, as ``asgi_health`` does."""
+    """Return a WSGI app that answers with the health of an engine, as ``asgi_health`` does.
+
+    Raises:
+        ConfigurationError: if it is given no engine.
+    """
+    _check(engine, "wsgi_health")
 
     def app(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
         status, headers, body = _answer(engine, environ["REQUEST_METHOD"])

@@ -16,6 +16,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,10 @@ _COMMAND = (
     "sys.path[:] = order['path']; from georestrict import prepare; prepare.serve(order)"
 )
 _NICENESS = 5
+#: How long to wait for it: plain Python needs forty seconds for an MMDB of 550,000 networks, and
+#: may wait for another process's lock before (``cache.py``). One that is stopped or stuck would
+#: end all reloading, and nothing would tell.
+_PATIENCE_SECONDS = 900.0
 _MOST_BYTES = 1 << 16  # of an answer: what a pipe holds (Linux); with the next two it fits
 _MOST_CHARACTERS, _MOST_SAID = 1000, 4
 
@@ -63,7 +68,8 @@ def aside(
             yield
             return
     order = {
-        "path": sys.path,
+        # What is no text (a Path that somebody appended) is not looked at by imports either.
+        "path": [each for each in sys.path if isinstance(each, str)],
         "backend": BACKEND,
         "database": None if path in (None, str(DEFAULT_IMAGE)) else str(path),
         "digest": digest,
@@ -76,35 +82,57 @@ def aside(
         yield
 
 
+_pausing = threading.Lock()
+_busy = 0  # how many threads build something now
 _paused = False  # the garbage collector, by us
 
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Leave cycles of garbage alone meanwhile.
+    """Leave cycles of garbage alone meanwhile, in whichever threads this is said.
 
     What a snapshot is made of would have the collector walk over every object of the process, with
     the interpreter's lock held: 12 ms over 34,000 objects, and an app has several times as many.
     """
-    was_on = gc.isenabled()
-    if was_on:
-        _pause()
+    _begin()
     try:
         yield
     finally:
-        if was_on:
-            resume()
+        _end()
 
 
-def _pause() -> None:
-    global _paused
-    gc.disable()
-    _paused = True
+@contextlib.contextmanager
+def _waiting() -> Iterator[None]:
+    """Let the garbage collector go on while this thread only waits."""
+    _end()
+    try:
+        yield
+    finally:
+        _begin()
+
+
+def _begin() -> None:
+    global _busy, _paused
+    with _pausing:
+        _busy += 1
+        if gc.isenabled():
+            gc.disable()
+            _paused = True
+
+
+def _end() -> None:
+    global _busy, _paused
+    with _pausing:
+        _busy = max(0, _busy - 1)  # 0 if this thread itself has forked
+        if _paused and not _busy:
+            _paused = False
+            gc.enable()
 
 
 def resume() -> None:
-    """Let the garbage collector go on, if it was paused here: also in a process just forked."""
-    global _paused
+    """Let the garbage collector go on in a process just forked: who paused it is not in there."""
+    global _busy, _paused, _pausing
+    _busy, _pausing = 0, threading.Lock()
     if _paused:
         _paused = False
         gc.enable()
@@ -118,8 +146,8 @@ def _build(order: Mapping[str, Any], folder: Path | None) -> None:
     Raises:
         GeoRestrictError: if the files are wrong.
     """
-    if not Path(sys.executable or "").name.lower().startswith(("python", "pypy")):
-        return  # a server that embeds Python: starting it again would serve
+    if not _is_python(sys.executable):
+        return  # a server that embeds Python, or a frozen app: starting it again would serve
     environment = {**os.environ, "GEORESTRICT_BACKEND": order["backend"]}
     if folder is not None:
         environment["GEORESTRICT_CACHE_DIR"] = str(folder)
@@ -135,15 +163,12 @@ def _build(order: Mapping[str, Any], folder: Path | None) -> None:
                 return
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
-            paused = _paused
-            resume()
-            process.wait()
-            if paused:
-                _pause()
+            with _waiting():
+                _wait(process)
             # Not up to the end: a worker that was forked meanwhile may have inherited the pipe.
             os.set_blocking(process.stdout.fileno(), False)
             answer = json.loads(os.read(process.stdout.fileno(), _MOST_BYTES))
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: at the interpreter's end
         logger.debug("no other process could build: %r", error)
         return
     for said in answer["said"]:
@@ -151,6 +176,29 @@ def _build(order: Mapping[str, Any], folder: Path | None) -> None:
     if answer["wrong"] is not None:
         kind, said = answer["wrong"]
         raise _ERRORS[kind](said)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for another process, but not for ever.
+
+    Raises:
+        OSError: if it was killed for that.
+    """
+    try:
+        process.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        cache.warn_once(
+            f"the process that builds for a reload has not ended within {_PATIENCE_SECONDS:.0f} s "
+            "and was killed; this one builds in its place"
+        )
+        raise TimeoutError("it was stuck") from error
+
+
+def _is_python(executable: str | None) -> bool:
+    """Return whether an executable is an interpreter, by its name."""
+    name = Path(executable or "").name.lower()
+    return name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
 
 
 _ERRORS: dict[str, type[GeoRestrictError]] = {

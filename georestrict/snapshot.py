@@ -113,7 +113,7 @@ class Snapshot:
         self._unresolved = self._rules.of(everywhere, _UNRESOLVED)
         self.preflight = self._rules.preflight
         #: 12 hexadecimal digits for what policy, lists and data say: the same in every worker
-        self.id = _identity(policy, database, self._lists)
+        self.id = _identity(policy, database, self._lists, self.ages)
 
     def _matching_each(self, stale: Stale) -> list[int]:
         """Return which rules match each set of labels, by those that they see."""
@@ -121,6 +121,11 @@ class Snapshot:
         if not stale.lists:
             return [*self._rules.matching_each(sets)]
         return [self._rules.matching_labels(stale.seen(sets[at])) for at in range(len(sets))]
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What counts the decisions of this snapshot, as far as they were made."""
+        return self._rules.known
 
     def retire(self) -> None:
         """Let go of the decisions that are kept; requests under way make those that they need.
@@ -447,9 +452,12 @@ class Snapshot:
         return None if carried is None else self._table.find_value(4, carried)
 
 
-def _identity(policy: Policy, database: Database, lists: Lists) -> str:
+def _identity(policy: Policy, database: Database, lists: Lists, ages: Ages) -> str:
     digest = hashlib.sha256(repr(_said(policy)).encode("utf-8", "surrogatepass"))
     digest.update(database.digest() + lists.digest)
+    # Where a list has a limit, its age decides, too, and that is not in what it holds.
+    limited = (each for each in ages.lists.values() if each.stale_after is not None)
+    digest.update(repr([(each.name, each.since) for each in limited]).encode())
     return digest.hexdigest()[:12]
 
 

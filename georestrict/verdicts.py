@@ -195,6 +195,11 @@ class Verdicts:
             many is None or request.has_been(many, now)
         )
 
+    @property
+    def known(self) -> tuple[Tally, ...]:
+        """The tallies that there are so far of this policy's decisions."""
+        return tuple(self._known.values())
+
     def softened(self, decision: Decision) -> Tally:
         """Return a block as the warning that the emergency switch makes of it."""
         softened = replace(

@@ -59,6 +59,7 @@ class Watch:
         self.told_restless = False
         self.delay = 0.0
         self.retry_at = 0.0
+        self.told = ""  # the last defect in the log
 
     def step(self, target: Watched) -> None:
         """Look once, and have a change taken up if it is time."""
@@ -148,15 +149,18 @@ class Watcher:
                 wanted = min(watch.next_look for _, watch in watches)
                 del watches  # only what is in use elsewhere is watched
                 if not due:
-                    self._changed.wait(max(0.0, wanted - now))
+                    self._changed.wait(min(max(0.0, wanted - now), threading.TIMEOUT_MAX))
                     continue
             while due:
                 target, watch = due.pop()
                 watch.next_look = now + watch.every
                 try:
                     watch.step(target)
-                except Exception:  # a defect here must not end the watching
-                    logger.exception("watching failed; it goes on")
+                    watch.told = ""
+                except Exception as error:  # a defect here must not end the watching
+                    if repr(error) != watch.told:
+                        logger.exception("watching failed; it goes on")
+                    watch.told = repr(error)
                 del target
 
 

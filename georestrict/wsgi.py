@@ -137,7 +137,6 @@ class _Asked(Around):
 
     _guard: GeoRestrictMiddleware
     start_response: StartResponse
-    _started = False
 
     def read(self, where: Environ) -> Received:
         """Read what the middleware received."""
@@ -154,12 +153,12 @@ class _Asked(Around):
             self.tell()
             change = self.change()
             start_response = start_response if change is None else _changing(start_response, change)
-        self._started = True
+        self.begin()
         return start_response(status, headers, *more)
 
     def refusing(self, status: str, headers: list[tuple[str, str]]) -> Callable[[bytes], object]:
         """Start the refusal, in the place of what the app may have started."""
-        if not self._started:
+        if not self.started:
             return self.start_response(status, headers)
         abort = self.aborts[0]  # PEP 3333: with it, other headers may replace those given before
         why = type(abort), abort, abort.__traceback__

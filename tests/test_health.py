@@ -234,6 +234,13 @@ def test_a_websocket_is_closed_and_another_scope_is_an_error() -> None:
         web.run_asgi(app, {"type": "lifespan"})
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("app", [asgi_health, wsgi_health])
+def test_what_is_no_engine_is_an_error_at_start(app: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"must be an Engine; .* has its own as \.engine"):
+        app(asgi.GeoRestrictMiddleware(app, policy=ALLOWED, database=data()))
+
+
 def test_it_can_be_mounted_beside_the_middleware_and_behind_it() -> None:
     engine = Engine(POLICY | {"default": "block"}, database=tiny_database({}, date=MADE))
     mounted = Starlette(routes=[Mount("/health", app=asgi_health(engine))])

@@ -81,7 +81,7 @@ ALLOWED: dict[str, set[str]] = {
     "diagnose": {"address", "special"},
     "observe": {"address", "policy", "decision", "diagnose"},
     "guard": {
-        "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "response",
+        "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "snapshot", "response",
         "observe",
     },
     "endpoints": {"errors", "policy", "guard"},
@@ -91,8 +91,8 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {
         "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
     },
-    "healthcheck": {"age", "engine", "policy"},
-    "reload": {"engine"},
+    "healthcheck": {"errors", "age", "engine", "policy"},
+    "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",

@@ -20,11 +20,12 @@ from typing import Any
 
 import pytest
 
-from georestrict import Action, ConfigurationError, DatabaseError, Engine
+from georestrict import Action, ConfigurationError, DatabaseError, Engine, prepare, restrict
 from georestrict import engine as engine_module
 from georestrict.asgi import GeoRestrictMiddleware as Asgi
 from georestrict.manifest import Manifest
 from georestrict.reload import try_reload
+from georestrict.request import Request as InternalRequest
 from georestrict.testing import tiny_database
 from georestrict.watch import Watch
 from georestrict.wsgi import GeoRestrictMiddleware as Wsgi
@@ -130,6 +131,36 @@ def test_reloads_are_counted_and_the_last_error_is_told_until_one_succeeds(folde
     assert done.last_failure == failed.last_failure
 
 
+def test_counts_are_exact_and_names_that_change_with_each_reload_do_not_pile_up(
+    folder: Path,
+) -> None:
+    engine = engine_of(folder)
+    gate = Wsgi(Recorder().wsgi, engine=engine)
+    request = Request(peer=LISTED)
+    gate(environ_of(request), lambda *_: print)
+    parked = []
+    kept = []
+    for name in ("a", "b", "c", "a", "d", "e"):
+        lay(folder, name)
+        engine.reload()
+        kept.append(len(engine._tallies) + len(engine._fading))
+        if name == "a":
+            parked.append(engine.snapshot.judge(CHINA, InternalRequest("/"))[0])
+        if name == "c":
+            parked[0].add()  # a request that began two reloads ago; then its policy comes back
+    assert kept[-1] == kept[-2]
+    gate(environ_of(request), lambda *_: print)
+    assert {(each.rule, n) for each, n in engine.counts.items()} == {
+        ("old", 1),
+        ("country a", 1),
+        ("e", 1),
+    }
+    lay(folder, "old")
+    engine.reload()
+    gate(environ_of(request), lambda *_: print)
+    assert sorted(engine.counts.values()) == [1, 1, 2]
+
+
 @pytest.mark.once
 def test_the_id_of_a_snapshot_tells_policy_lists_and_data_and_nothing_of_the_process(
     tmp_path: Path,
@@ -159,6 +190,24 @@ def test_the_id_of_a_snapshot_tells_policy_lists_and_data_and_nothing_of_the_pro
     assert engine.snapshot.id == here
 
 
+@pytest.mark.once
+def test_i7_the_id_of_a_snapshot_tells_when_a_list_was_changed_only_where_its_age_decides(
+    folder: Path,
+) -> None:
+    engine = engine_of(folder)
+    here = engine.snapshot.id
+    os.utime(folder / "mine.txt", (1.0, 1.0))
+    engine.reload()
+    assert engine.snapshot.id == here
+    policy = POLICY.format(name="old").replace('txt"', 'txt"\nstale_after = "30d"')
+    (folder / "policy.toml").write_text(policy)
+    engine.reload()
+    old = engine.snapshot.id
+    os.utime(folder / "mine.txt")
+    engine.reload()
+    assert engine.snapshot.id != old
+
+
 def test_the_files_of_all_engines_over_the_same_data_are_watched(folder: Path) -> None:
     (folder / "many").mkdir()
     (folder / "strict.toml").write_text(
@@ -181,6 +230,20 @@ def test_an_engine_without_files_says_that_there_is_nothing_to_watch(
     assert any("nothing to watch" in record.getMessage() for record in caplog.records)
     engine.unwatch()
     assert engine.watching is None
+
+
+@pytest.mark.once
+def test_an_engine_that_is_hardly_ever_looked_at_keeps_no_other_from_it(
+    folder: Path, watched: Engine
+) -> None:
+    engine = engine_of(folder)
+    watched.unwatch()
+    engine.watch(1e300)
+    wait_until(lambda: engine_module._WATCHER._watches[engine].next_look > 0)
+    watched.watch(EVERY)
+    lay(folder, "new")
+    wait_until(lambda: watched.decide(LISTED).rule == "new")
+    engine.unwatch()
 
 
 @pytest.mark.once
@@ -372,6 +435,35 @@ def test_files_that_never_rest_are_told_once(
         "replace them by renaming whole files"
     ]
     assert steps.look() == (1, 0)
+
+
+@pytest.mark.once
+def test_a_defect_in_the_watching_itself_is_told_once_and_does_not_end_it(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[int] = []
+
+    def clock() -> float:
+        asked.append(1)
+        if broken:
+            raise OSError("the clock is broken")
+        return time.time()
+
+    broken = False
+    engine = engine_of(folder, clock=clock)
+    broken = True
+    engine.watch(EVERY)
+    try:
+        before = len(asked)
+        wait_until(lambda: len(asked) > before + 5)
+        assert [line for line in errors(caplog) if "watching failed" in line] == [
+            "watching failed; it goes on"
+        ]
+        broken = False
+        lay(folder, "new", OTHER)
+        wait_until(lambda: engine.decide(OTHER).rule == "new")
+    finally:
+        engine.unwatch()
 
 
 def test_g9_what_fails_is_tried_again_after_1_2_4_up_to_60_seconds_and_logged_once(
@@ -620,6 +712,55 @@ def test_g7_a_request_that_is_parked_while_the_swap_happens_finishes_on_the_old(
         assert first.result() == "old"
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("kind", ["ASGI", "WSGI"])
+def test_p3_an_endpoint_is_judged_by_what_was_in_force_when_the_request_came(
+    kind: str, folder: Path
+) -> None:
+    """Until the response begins: a connection that stays for days must not keep it in memory."""
+    rules: list[str | None] = []
+
+    @restrict("strict")
+    def endpoint() -> None:
+        """Stand for a handler that changes nothing."""
+
+    def ask(where: Any) -> None:
+        endpoint()
+        rules.append(where["georestrict"].rule)
+
+    def change(where: Any) -> None:
+        rules.append(where["georestrict"].rule)
+        lay(folder, "new")
+        guarded.engine.reload()
+        ask(where)
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        change(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        ask(scope)
+        await send({"type": "http.response.body", "body": b""})
+
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        change(environ)
+        start_response("200 OK", [])
+        ask(environ)
+        return [b""]
+
+    given: dict[str, Any] = {
+        "engine": engine_of(folder),
+        "policies": {"strict": folder / "policy.toml"},
+    }
+    request = Request(peer=CHINA)
+    guarded: Any
+    if kind == "ASGI":
+        guarded = Asgi(asgi, **given)
+        run_asgi(guarded, scope_of(request))
+    else:
+        guarded = Wsgi(wsgi, **given)
+        guarded(environ_of(request), lambda *_: print)
+    assert rules == ["country old", "country old", "country new"]
+
+
 @pytest.mark.parametrize("kind", ["ASGI", "WSGI"])
 @pytest.mark.parametrize("annotate", [False, True], ids=["plain", "annotated"])
 def test_g8_the_same_address_has_the_new_answer_right_after_the_swap(
@@ -765,6 +906,7 @@ def test_what_a_reload_has_to_paint_is_painted_by_another_process(
     monkeypatch.setenv("GEORESTRICT_CACHE_DIR", str(cache) if kept else "")
     folder = large(tmp_path / "laid", "old")
     engine = engine_of(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere")])  # no text, as some have it
     painted: list[object] = []
     monkeypatch.setattr("georestrict.lists.paint", lambda *_: painted.append(1))  # fails, if called
     large(folder, "new", "GB")
@@ -797,6 +939,26 @@ def test_a_reload_starts_no_collection_of_garbage_and_leaves_the_collector_as_it
     assert not any(states)
 
 
+def test_the_collector_goes_on_after_two_engines_have_reloaded_at_once() -> None:
+    """The one that waits for its other process outlives the one that had paused it."""
+    was_on = gc.isenabled()
+    gc.enable()
+    try:
+        one, other, waiting = prepare.uncollected(), prepare.uncollected(), prepare._waiting()
+        one.__enter__()
+        other.__enter__()
+        waiting.__enter__()
+        assert not gc.isenabled()  # one is at work
+        one.__exit__(None, None, None)
+        assert gc.isenabled()
+        waiting.__exit__(None, None, None)
+        assert not gc.isenabled()
+        other.__exit__(None, None, None)
+        assert gc.isenabled()
+    finally:
+        (gc.enable if was_on else gc.disable)()
+
+
 def test_an_error_of_the_other_process_is_raised_here(tmp_path: Path) -> None:
     folder = large(tmp_path / "laid", "old")
     engine = engine_of(folder)
@@ -817,6 +979,33 @@ def test_where_no_other_process_can_be_started_it_is_painted_here(
     folder = large(tmp_path / "laid", "old")
     engine = engine_of(folder)
     monkeypatch.setattr(sys, "executable", executable)
+    large(folder, "new")
+    engine.reload()
+    assert engine.decide(OTHER).rule == "new"
+
+
+@pytest.mark.once
+def test_another_process_that_is_stuck_is_killed_and_it_is_painted_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = large(tmp_path / "laid", "old")
+    engine = engine_of(folder)
+    stuck = tmp_path / "python-stuck"
+    stuck.write_text("#!/bin/sh\nexec sleep 1000\n")
+    stuck.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stuck))
+    monkeypatch.setattr(prepare, "_PATIENCE_SECONDS", 0.05)
+    large(folder, "new")
+    engine.reload()
+    assert engine.decide(OTHER).rule == "new"
+    assert "and was killed; this one builds in its place" in caplog.text
+
+
+def test_a_frozen_app_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = large(tmp_path / "laid", "old")
+    engine = engine_of(folder)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)  # as PyInstaller sets it
+    monkeypatch.setattr("subprocess.Popen", None)  # fails, if called
     large(folder, "new")
     engine.reload()
     assert engine.decide(OTHER).rule == "new"

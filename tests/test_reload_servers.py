@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from georestrict import ConfigurationError, Engine
+from georestrict.reload import reload_on_signal
 from tests.test_reload import OTHER, lay, replaced, wait_until
 
 pytestmark = pytest.mark.once
@@ -223,3 +226,30 @@ def test_a_reload_by_signal_in_a_process_that_serves(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         assert process.stdout.readline() == "old 1 1\n"
         assert process.wait(timeout=20) == 0
+
+
+def test_a_signal_reloads_every_engine_that_asked_and_never_raises_into_what_it_interrupts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines = []
+    for name in ("one", "other"):
+        folder = lay(tmp_path / name)
+        engines.append(Engine(folder / "policy.toml", database=folder / "one.grdb"))
+    number = signal.SIGUSR1
+    before = signal.getsignal(number)
+    try:
+        for engine in (*engines, engines[0]):
+            reload_on_signal(engine, number)
+        signal.raise_signal(number)
+        wait_until(lambda: [engine.reloads.done for engine in engines] == [1, 1])
+        monkeypatch.setattr(threading.Thread, "start", _start_no_thread)
+        signal.raise_signal(number)
+        assert "nothing is reloaded: can't start new thread" in caplog.text
+    finally:
+        signal.signal(number, before)
+    with pytest.raises(ConfigurationError, match=r"'policy\.toml', must be an Engine"):
+        reload_on_signal("policy.toml")  # type: ignore[arg-type]
+
+
+def _start_no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")  # as Python says it at a limit of the system

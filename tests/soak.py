@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -524,7 +525,7 @@ class Watching:
         )
         self.told: list[dict[str, Any]] = []
         self.more = threading.Condition()
-        self.thread = threading.Thread(target=self._listen)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
     def _listen(self) -> None:
@@ -575,14 +576,17 @@ class Watching:
 def soak(seconds: float, plant: str | None, arguments: Sequence[str]) -> tuple[list[str], str]:
     """Run it; return what was found, and a summary."""
     found: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ended:
         folder = Path(name)
         os.environ["GEORESTRICT_CACHE_DIR"] = str(folder / "cache")
         small, full = Files(folder / "small"), Files(folder / "full", 2)
         variants, images = small_variants(folder), full_variants()
         small.put(small_files(variants, 0))
         full.put(full_files(images, 0))
-        workers = [Watching(folder, seed, arguments) for seed in range(WORKERS)]
+        workers = []
+        for seed in range(WORKERS):
+            workers.append(Watching(folder, seed, arguments))
+            ended.callback(workers[-1].end)
         for worker in workers:
             if not worker.has(0, 0, PATIENCE_SECONDS):
                 found.append("a worker did not start")
@@ -709,6 +713,13 @@ def summary(told: list[list[dict[str, Any]]], counts: Counter[str], start: float
     )
 
 
+def interrupt(*_: object) -> None:
+    """Have the workers ended and the files removed; what asks for that again is not heard."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Run, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -718,6 +729,8 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.01, help="seconds")
     given = parser.parse_args()
     os.nice(10)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, interrupt)
     start = time.monotonic()
     arguments = [str(given.burst), str(given.pause), *([given.plant] if given.plant else [])]
     found, told = soak(given.seconds, given.plant, arguments)
@@ -733,6 +746,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started it ends it
         folder, seed, burst, pause, *plant = sys.argv[2:]
         Worker(Path(folder), int(seed), int(burst), float(pause)).run(plant[0] if plant else None)
     else:

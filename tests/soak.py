@@ -176,6 +176,28 @@ def image_of(database: Database) -> bytes:
     return encode({name: database._image.section(name) for name in names})
 
 
+def policy_of(name: str, warned: Sequence[str], let: Sequence[str]) -> bytes:
+    """Return a policy whose rules have a generation in their names."""
+    return f"""
+        default = "allow"
+        contact = "https://x.example"
+        [lists.mine]
+        path = "mine.txt"
+        [[rules]]
+        name = "{name}-listed"
+        action = "block"
+        lists = ["mine"]
+        [[rules]]
+        name = "{name}-warned"
+        action = "warn"
+        countries = {json.dumps(warned)}
+        [[rules]]
+        name = "{name}-let"
+        action = "allow"
+        countries = {json.dumps(let)}
+    """.encode()
+
+
 def small_files(
     variants: list[list[bytes]], generation: int, *, large: float = 0.0
 ) -> dict[str, bytes]:
@@ -184,31 +206,12 @@ def small_files(
     With ``large`` above a half the list is so long, with less the data is an MMDB: either lies in the
     cache, and is built by another process.
     """
-    here = f"g{generation % RING}"
-    policy = f"""
-        default = "allow"
-        contact = "https://x.example"
-        [lists.mine]
-        path = "mine.txt"
-        [[rules]]
-        name = "{here}-listed"
-        action = "block"
-        lists = ["mine"]
-        [[rules]]
-        name = "{here}-warned"
-        action = "warn"
-        countries = {json.dumps(CODES[:3])}
-        [[rules]]
-        name = "{here}-let"
-        action = "allow"
-        countries = {json.dumps(CODES[3:])}
-    """
     parts = range(generation % PARTS, len(CODES), PARTS)
     listed = "".join(f"11.{part}.128.0/17\n" for part in parts)
     if large > 0.5:
         listed += PADDING
     return {
-        "policy.toml": policy.encode(),
+        "policy.toml": policy_of(f"g{generation % RING}", CODES[:3], CODES[3:]),
         "mine.txt": listed.encode(),
         "data": variants[generation % len(CODES)][0 < large <= 0.5],
     }
@@ -247,27 +250,8 @@ def full_variants() -> list[bytes]:
 
 def full_files(variants: list[bytes], generation: int) -> dict[str, bytes]:
     """Return the policy, the list and the data of a generation of the full data."""
-    here = f"h{generation % FULL_RING}"
-    policy = f"""
-        default = "allow"
-        contact = "https://x.example"
-        [lists.mine]
-        path = "mine.txt"
-        [[rules]]
-        name = "{here}-listed"
-        action = "block"
-        lists = ["mine"]
-        [[rules]]
-        name = "{here}-warned"
-        action = "warn"
-        countries = ["GB"]
-        [[rules]]
-        name = "{here}-let"
-        action = "allow"
-        countries = ["FR"]
-    """
     return {
-        "policy.toml": policy.encode(),
+        "policy.toml": policy_of(f"h{generation % FULL_RING}", ["GB"], ["FR"]),
         "mine.txt": f"100.64.{generation % FULL_RING}.0/24\n".encode(),
         "data": variants[generation % 2],
     }

@@ -155,6 +155,7 @@ def targets(found: Found) -> list[dict[str, Any]]:
             "lists",
             "build",
             "imports",
+            "reloads",
             "scale",
             "rules",
             "pasts",

@@ -51,7 +51,7 @@ class Engine:
 
     Args:
         policy: a ``Policy``, the path of a policy file, or a mapping.
-        database: a ``Database``, the path of an image, or None for the default data.
+        database: a ``Database``, the path of an image or an MMDB, or None for the default data.
         clock: seconds since the epoch, for policies with dates and for tests.
         accounts: where accounts have been, for rules that ask; kept in this process if left out.
         require_data: whether a database that is missing or unusable is an error at start. With

@@ -75,7 +75,7 @@ class Guard:
         app: the app to guard.
         policy: a ``Policy``, the path of a policy file, or a mapping.
         engine: a ready ``Engine``, instead of policy and database.
-        database: a ``Database`` or the path of an image; the default data if left out.
+        database: a ``Database``, or the path of an image or an MMDB; the default data if left out.
         client: who is asking; ``Peer()`` if left out, ``TrustedProxies("10.0.3.0/24")`` behind
             a proxy.
         identify: names the account of a scope or environ, for ``on_decision`` and for rules about

@@ -22,15 +22,6 @@ def _written(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
-
-    Raises:
-        ConfigurationError: if it cannot be read, is not UTF-8, or is not TOML.
-    """
-    return parsed_toml(read_text(path), path)
-
-
 def read_text(path: Path) -> str:
     """Return the text of a TOML file.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 LONG = "long checks"
 FUZZ_SECONDS = "90"
 SOAK_SECONDS = "600"
+END_SECONDS = 60  #: for what was interrupted to end what it started
 #: What tests start, by its Debian package.
 PROGRAMS = {"nginx": "nginx", "redis-server": "redis-server"}
 SLOW_PROGRAMS = {"chromium": "chromium", "valgrind": "valgrind"}
@@ -88,9 +90,13 @@ class Beside:
         return code
 
     def end(self) -> None:
-        """End it, wherever it is, and leave nothing."""
-        self._process.kill()
-        self._process.wait()
+        """End it, wherever it is, and leave nothing: it may have processes and files of its own."""
+        self._process.terminate()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._said.unlink()
 
 
@@ -143,4 +149,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

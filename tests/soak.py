@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -175,6 +176,28 @@ def image_of(database: Database) -> bytes:
     return encode({name: database._image.section(name) for name in names})
 
 
+def policy_of(name: str, warned: Sequence[str], let: Sequence[str]) -> bytes:
+    """Return a policy whose rules have a generation in their names."""
+    return f"""
+        default = "allow"
+        contact = "https://x.example"
+        [lists.mine]
+        path = "mine.txt"
+        [[rules]]
+        name = "{name}-listed"
+        action = "block"
+        lists = ["mine"]
+        [[rules]]
+        name = "{name}-warned"
+        action = "warn"
+        countries = {json.dumps(warned)}
+        [[rules]]
+        name = "{name}-let"
+        action = "allow"
+        countries = {json.dumps(let)}
+    """.encode()
+
+
 def small_files(
     variants: list[list[bytes]], generation: int, *, large: float = 0.0
 ) -> dict[str, bytes]:
@@ -183,31 +206,12 @@ def small_files(
     With ``large`` above a half the list is so long, with less the data is an MMDB: either lies in the
     cache, and is built by another process.
     """
-    here = f"g{generation % RING}"
-    policy = f"""
-        default = "allow"
-        contact = "https://x.example"
-        [lists.mine]
-        path = "mine.txt"
-        [[rules]]
-        name = "{here}-listed"
-        action = "block"
-        lists = ["mine"]
-        [[rules]]
-        name = "{here}-warned"
-        action = "warn"
-        countries = {json.dumps(CODES[:3])}
-        [[rules]]
-        name = "{here}-let"
-        action = "allow"
-        countries = {json.dumps(CODES[3:])}
-    """
     parts = range(generation % PARTS, len(CODES), PARTS)
     listed = "".join(f"11.{part}.128.0/17\n" for part in parts)
     if large > 0.5:
         listed += PADDING
     return {
-        "policy.toml": policy.encode(),
+        "policy.toml": policy_of(f"g{generation % RING}", CODES[:3], CODES[3:]),
         "mine.txt": listed.encode(),
         "data": variants[generation % len(CODES)][0 < large <= 0.5],
     }
@@ -246,27 +250,8 @@ def full_variants() -> list[bytes]:
 
 def full_files(variants: list[bytes], generation: int) -> dict[str, bytes]:
     """Return the policy, the list and the data of a generation of the full data."""
-    here = f"h{generation % FULL_RING}"
-    policy = f"""
-        default = "allow"
-        contact = "https://x.example"
-        [lists.mine]
-        path = "mine.txt"
-        [[rules]]
-        name = "{here}-listed"
-        action = "block"
-        lists = ["mine"]
-        [[rules]]
-        name = "{here}-warned"
-        action = "warn"
-        countries = ["GB"]
-        [[rules]]
-        name = "{here}-let"
-        action = "allow"
-        countries = ["FR"]
-    """
     return {
-        "policy.toml": policy.encode(),
+        "policy.toml": policy_of(f"h{generation % FULL_RING}", ["GB"], ["FR"]),
         "mine.txt": f"100.64.{generation % FULL_RING}.0/24\n".encode(),
         "data": variants[generation % 2],
     }
@@ -524,7 +509,7 @@ class Watching:
         )
         self.told: list[dict[str, Any]] = []
         self.more = threading.Condition()
-        self.thread = threading.Thread(target=self._listen)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
     def _listen(self) -> None:
@@ -575,14 +560,17 @@ class Watching:
 def soak(seconds: float, plant: str | None, arguments: Sequence[str]) -> tuple[list[str], str]:
     """Run it; return what was found, and a summary."""
     found: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ended:
         folder = Path(name)
         os.environ["GEORESTRICT_CACHE_DIR"] = str(folder / "cache")
         small, full = Files(folder / "small"), Files(folder / "full", 2)
         variants, images = small_variants(folder), full_variants()
         small.put(small_files(variants, 0))
         full.put(full_files(images, 0))
-        workers = [Watching(folder, seed, arguments) for seed in range(WORKERS)]
+        workers = []
+        for seed in range(WORKERS):
+            workers.append(Watching(folder, seed, arguments))
+            ended.callback(workers[-1].end)
         for worker in workers:
             if not worker.has(0, 0, PATIENCE_SECONDS):
                 found.append("a worker did not start")
@@ -709,6 +697,13 @@ def summary(told: list[list[dict[str, Any]]], counts: Counter[str], start: float
     )
 
 
+def interrupt(*_: object) -> None:
+    """Have the workers ended and the files removed; what asks for that again is not heard."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Run, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -718,6 +713,8 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.01, help="seconds")
     given = parser.parse_args()
     os.nice(10)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, interrupt)
     start = time.monotonic()
     arguments = [str(given.burst), str(given.pause), *([given.plant] if given.plant else [])]
     found, told = soak(given.seconds, given.plant, arguments)
@@ -733,6 +730,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started it ends it
         folder, seed, burst, pause, *plant = sys.argv[2:]
         Worker(Path(folder), int(seed), int(burst), float(pause)).run(plant[0] if plant else None)
     else:

@@ -244,6 +244,7 @@ def reader_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]
             (folder / str(name)).write_text(text, encoding="utf-8")
     bought = [("2.125.160.216/29", {"is_anonymous": True, "is_anonymous_vpn": True})]
     mmdb.write(folders[TUNNELS] / "anonymous.mmdb", bought, kind="GeoIP2-Anonymous-IP")
+    mmdb.write(folders[README] / "GeoLite2-Country.mmdb", [("81.2.69.0/24", mmdb.maxmind("GB"))])
     return folders
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests import run
+from tests.redis_server import wait_until
 from tests.run import Beside, beside, install_missing, steps
 
 ROOT = Path(__file__).parents[1]
@@ -80,3 +84,58 @@ def test_what_runs_beside_is_joined_and_its_failure_is_told(
         assert step.join() == code
         step.end()
     assert capsys.readouterr().out == "== it: passed\nsaid\n== it: FAILED\nsaid\n"
+
+
+def test_a_failure_beside_the_long_checks_fails_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "install_missing", lambda programs: None)
+    monkeypatch.setattr(run, "steps", lambda wanted: [(run.LONG, [sys.executable, "-c", ""], {})])
+    monkeypatch.setattr(sys, "argv", ["run", "--slow"])
+    for code, said in ((0, "all passed"), (1, "FAILED: the soak")):
+        command = [sys.executable, "-c", f"import sys; sys.exit({code})"]
+        monkeypatch.setattr(run, "beside", lambda wanted, command=command: [("the soak", command)])
+        assert run.main() == code
+        assert capsys.readouterr().out.endswith(f" core: {said}\n")
+
+
+INTERRUPTED = """
+import sys
+from tests import run
+run.install_missing = lambda programs: None
+run.steps = lambda wanted: [(run.LONG, [sys.executable, "-c", "import signal; signal.pause()"], {})]
+sys.argv = ["run", "--slow"]
+run.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tell", "begun"),
+    [(os.killpg, "*/small/5"), (os.kill, "*/small/5"), (os.killpg, "*/full/now")],
+    ids=["all of them hear it, as from a terminal", "kill", "while the workers start"],
+)
+def test_an_interrupted_run_leaves_no_process_and_no_file_of_the_soak(
+    tmp_path: Path, tell: Callable[[int, int], None], begun: str
+) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_until(lambda: any(tmp_path.glob(begun)))
+    tell(running.pid, signal.SIGINT)
+    assert running.wait(120) != 0
+    wait_until(lambda: not _runs(running.pid))
+    assert [*tmp_path.iterdir()] == []
+
+
+def _runs(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

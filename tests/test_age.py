@@ -14,11 +14,13 @@ from typing import Any, cast
 import pytest
 
 from georestrict import (
+    Action,
     Category,
     ConfigurationError,
     Database,
     DatabaseError,
     Engine,
+    Policy,
     Status,
     asgi,
     wsgi,
@@ -26,6 +28,8 @@ from georestrict import (
 from georestrict.age import WARN_SECONDS, changed_at
 from georestrict.layers import Layers
 from georestrict.manifest import Source, encode
+from georestrict.request import Request
+from georestrict.snapshot import Snapshot
 from georestrict.sources import Row, gathered
 from georestrict.table import Image
 from georestrict.testing import tiny_database
@@ -620,3 +624,20 @@ def test_require_data_is_true_or_false(given: Any) -> None:
 def test_require_data_belongs_to_the_engine_where_one_is_given() -> None:
     with pytest.raises(ConfigurationError, match="require_data= to the Engine"):
         Engine.from_options(engine=Engine(POLICY, database=data()), require_data=False)
+
+
+def test_a_limit_of_minutes_is_told_as_it_is() -> None:
+    hard, soft = timedelta(minutes=90), timedelta(minutes=150)
+    with pytest.raises(ConfigurationError, match=r"is 2:30:00, not before stale_after 1:30:00"):
+        Policy(default=Action.ALLOW, stale_after=hard, warn_after=soft)
+
+
+def test_a_snapshot_without_a_log_of_ages_and_with_all_kept_decides_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("georestrict.snapshot.MOST_DECISIONS", 0)
+    clock = Clock(0)
+    snapshot = Snapshot(Policy.from_mapping(POLICY | LIMIT), data(), clock=clock)
+    for days, reason in ((0, "default"), (90, "no_data"), (90, "no_data"), (0, "default")):
+        clock.days = days
+        assert snapshot.judge(GB, Request("/"))[1].reason == reason

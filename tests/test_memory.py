@@ -22,9 +22,12 @@ import pytest
 
 from georestrict import Database, Engine, asgi, wsgi
 from georestrict.address import Peer, SingleHeader, Strategy, TrustedHops, TrustedProxies
+from georestrict.record import DEFAULT_IMAGE
 from georestrict.request import Request as Asked
 from georestrict.routes import Routes
 from georestrict.snapshot import Snapshot
+from georestrict.sources.packed import PackedRanges
+from georestrict.table import Image
 from tests.web import Request, environ_of, scope_of
 
 POLICY = {
@@ -218,3 +221,29 @@ def test_c3_every_store_that_requests_fill_is_bounded(tiny: Database) -> None:
     assert len(snapshot._decisions) <= classes * tallies
     assert max(len(snapshot._annotations), len(snapshot._by_path)) <= classes
     assert all(len(known or ()) <= 1024 for known in snapshot._by_path)
+
+
+def test_what_is_let_go_is_freed_at_once_not_when_the_collector_comes(tmp_path: Path) -> None:
+    """Else each reload would leave the data of the one before, for as long as that takes."""
+    path = tmp_path / "data.grdb"
+    path.write_bytes(DEFAULT_IMAGE.read_bytes())
+
+    def held() -> list[int]:
+        kinds = Database, Image, PackedRanges, Snapshot
+        return [sum(isinstance(each, kind) for each in gc.get_objects()) for kind in kinds]
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        engine = Engine({"default": "allow"}, database=path)
+        assert engine.matches("81.2.69.142")  # the record of sources is opened
+        with_one = held()
+        assert all(more > less for less, more in zip(before, with_one, strict=True))
+        engine.reload()
+        assert engine.matches("81.2.69.142")
+        assert held() == with_one
+        del engine
+        assert held() == before
+    finally:
+        gc.enable()

@@ -19,7 +19,7 @@ import json
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -115,6 +115,8 @@ class PackedRanges:
             raise FormatError(f"{name}: damaged header: {error!r}") from error
         if offset != len(data):
             raise FormatError(f"{name}: expected {offset} bytes, got {len(data)}")
+        # Nothing of it leads back here: a cycle would keep the data of a replaced image in memory.
+        self._unpacked = partial(_unpacked, data, name, len(self.values))
         self._cached = lru_cache(maxsize=16)(self._unpacked)
 
     def batches(self) -> list[Batch]:
@@ -158,18 +160,17 @@ class PackedRanges:
         value = self.values[columns.value[at]]
         return Row(version, self._first(version, columns, at), last, value, columns.line[at])
 
-    def _unpacked(self, chunk: _Chunk) -> Columns:
-        packed = self._data[chunk.offset : chunk.offset + chunk.length]
-        try:
-            data = zlib.decompressobj().decompress(packed, _MOST_CHUNK_BYTES)
-            columns = unpack(data, chunk.version, chunk.first)
-            if columns.value and max(columns.value) >= len(self.values):
-                raise ValueError(f"value {max(columns.value)} of {len(self.values)}")
-        except (zlib.error, ValueError) as error:
-            raise FormatError(
-                f"{self._name}: damaged chunk at byte {chunk.offset}: {error}"
-            ) from error
-        return columns
+
+def _unpacked(data: bytes | memoryview, name: str, values: int, chunk: _Chunk) -> Columns:
+    packed = data[chunk.offset : chunk.offset + chunk.length]
+    try:
+        rows = zlib.decompressobj().decompress(packed, _MOST_CHUNK_BYTES)
+        columns = unpack(rows, chunk.version, chunk.first)
+        if columns.value and max(columns.value) >= values:
+            raise ValueError(f"value {max(columns.value)} of {values}")
+    except (zlib.error, ValueError) as error:
+        raise FormatError(f"{name}: damaged chunk at byte {chunk.offset}: {error}") from error
+    return columns
 
 
 def _checked(value: object) -> str:

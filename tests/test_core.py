@@ -18,6 +18,9 @@ from georestrict._core import Columns, Runs, _grow, _trie
 from tests import gold
 from tests.conftest import CORES
 
+# Both cores are asked here: the suite on the plain one need not ask it again.
+pytestmark = pytest.mark.once
+
 WIDTHS = {4: 32, 6: 128}
 Range = tuple[int, int, int]
 

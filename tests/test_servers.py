@@ -133,6 +133,7 @@ def test_the_demo_ends_well_and_shows_every_kind_of_client() -> None:
         assert word in done.stdout
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_package_builds_and_the_python_core_serves(tmp_path: Path) -> None:
     environment = os.environ | {
         "CC": "false",

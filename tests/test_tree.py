@@ -11,6 +11,9 @@ from georestrict._core import _python
 from tests import mmdb
 from tests.conftest import CORES
 
+# Both cores are asked here: the suite on the plain one need not ask it again.
+pytestmark = pytest.mark.once
+
 COUNTRIES = [
     ("0.0.0.0/1", "A"), ("128.0.0.0/1", "A"), ("8.8.8.0/24", "B"), ("8.8.9.0/24", "B"), ("8.8.10.0/24", "C"),
     ("2600::/12", "A"), ("2610::/12", "B"), ("2620::/12", "B"), ("ffff::/16", "C"),

@@ -47,6 +47,9 @@ from georestrict.sources import FOLDER_FORMATS, feeds
 from georestrict.testing import tiny_database
 from tests import mmdb
 
+# What pages show does not depend on the core: what both answer is compared elsewhere.
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 POLICY = ROOT / "docs/policy.md"

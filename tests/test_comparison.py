@@ -24,6 +24,9 @@ from georestrict.testing import tiny_database
 from tests import mmdb
 from tests.manifests import lay, source
 
+# It counts what both cores paint alike.
+pytestmark = pytest.mark.once
+
 
 def run(*arguments: str | Path) -> Result:
     result = CliRunner().invoke(main, ["diff", *map(str, arguments)])

@@ -25,6 +25,9 @@ from tests import manifests, mmdb
 from tests.gold_claims import Said, winner
 from tests.manifests import NOW, opened, source
 
+# What is read here both cores paint alike.
+pytestmark = pytest.mark.once
+
 GEOIP = """\
 # Location Database Export
 # Generated: Thu, 25 Jun 2026 04:33:59 GMT

@@ -17,6 +17,9 @@ from georestrict.sources import check_format, date_of, detect_source, read_batch
 from tests import gold
 from tests.csvfiles import Answers, Content, zipped
 
+# What is read here both cores paint alike.
+pytestmark = pytest.mark.once
+
 NAMES = ("afrinic", "apnic", "arin", "lacnic", "ripencc")
 
 # Lines as the registries write them: what stands in a field, differs between them.

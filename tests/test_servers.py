@@ -164,6 +164,7 @@ def test_without_a_compiler_the_package_builds_and_the_python_core_serves(tmp_pa
     assert done.stdout == "python GB\n"
 
 
+@pytest.mark.slow
 def test_where_the_compiled_core_is_required_a_missing_compiler_is_an_error(tmp_path: Path) -> None:
     environment = os.environ | {"CC": "false", "GEORESTRICT_REQUIRE_COMPILED": "1"}
     pip = [

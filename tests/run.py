@@ -37,9 +37,11 @@ SLOW_PROGRAMS = {"chromium": "chromium", "valgrind": "valgrind"}
 def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
     """The name, command and environment of each step."""
     pytest = [sys.executable, "-m", "pytest"]
-    spread = [*pytest, "-n", "auto", "--dist", "worksteal", "-m"]
+    together = ["--dist", "worksteal", "-m"]
+    # One more than there are cores: some tests wait for servers, for Redis, for the soak.
+    spread = [*pytest, "-n", str(cores() + 1), *together]
     quick = [*spread, "not slow and not once" if os.environ.get(ONCE_DONE) else "not slow"]
-    slow = [*spread, "slow"]
+    slow = [*pytest, "-n", "auto", *together, "slow"]
     found: list[tuple[str, list[str], dict[str, str]]] = []
     if wanted != "--slow":
         if BACKEND == "compiled":
@@ -63,6 +65,13 @@ def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
                 )
             )
     return found
+
+
+def cores() -> int:
+    """Return how many cores there are for this process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def beside(wanted: str | None) -> list[tuple[str, list[str]]]:

@@ -24,7 +24,8 @@ from typing import Any
 
 from benchmarks.common import interleaved, save, spread, target
 from georestrict import Accounts
-from tests.redis_server import RedisServer, wait_until
+from tests.redis_server import RedisServer
+from tests.waiting import wait_until
 
 ACCOUNTS = 1_000_000
 SIGHTINGS = (1, 2, 10)

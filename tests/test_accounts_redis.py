@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from georestrict import Accounts, ConfigurationError
 from georestrict.accounts.record import MOST_SIGHTINGS, Record, place_of
 from georestrict.asgi import GeoRestrictMiddleware
-from tests.redis_server import RedisServer, wait_until
+from tests.redis_server import RedisServer
 from tests.test_accounts import ANY, DAY, NOW, Clock, noting, seen
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.needs("redis-server")]
 

@@ -29,6 +29,7 @@ from georestrict.request import Request as InternalRequest
 from georestrict.testing import tiny_database
 from georestrict.watch import Watch
 from georestrict.wsgi import GeoRestrictMiddleware as Wsgi
+from tests.waiting import wait_until
 from tests.web import Recorder, Request, environ_of, run_asgi, scope_of
 
 CHINA, LISTED, OTHER = "175.16.199.1", "9.9.9.9", "8.8.8.8"
@@ -74,14 +75,6 @@ def lay(folder: Path, name: str = "old", listed: str = LISTED, country: str = "C
 
 def engine_of(folder: Path, **more: Any) -> Engine:
     return Engine(folder / "policy.toml", database=folder / "one.grdb", **more)
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    """Poll, with a deadline."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end, "it did not come to hold"
-        time.sleep(EVERY)
 
 
 @pytest.fixture
@@ -594,7 +587,6 @@ print(told[0])
 
 
 @pytest.mark.once
-@pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
 @pytest.mark.parametrize(("trouble", "said"), [("EMFILE", "Too many open files"), ("EACCES", "Permission denied")])  # fmt: skip
 def test_g14_a_process_out_of_files_or_permission_keeps_the_old_and_recovers(
     trouble: str, said: str, folder: Path

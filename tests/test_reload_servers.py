@@ -18,7 +18,8 @@ import pytest
 
 from georestrict import ConfigurationError, Engine
 from georestrict.reload import reload_on_signal
-from tests.test_reload import OTHER, lay, replaced, wait_until
+from tests.test_reload import OTHER, lay, replaced
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.once
 
@@ -184,7 +185,6 @@ print("forked", engine.reloads.failed)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_g12_a_fork_while_threads_reload_leaves_the_child_no_lock_and_no_half_a_swap(
     tmp_path: Path,
 ) -> None:

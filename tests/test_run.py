@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests import run
-from tests.redis_server import wait_until
 from tests.run import Beside, beside, install_missing, steps
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -94,7 +95,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_here(name: str) -> bool:
-    return sdist.folder() is not None if name == sdist.NAME else shutil.which(name) is not None
+    if name == sdist.NAME:
+        return sdist.folder() is not None
+    return shutil.which(name) is not None or find_spec(name) is not None
 
 
 def _named() -> list[str]:

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 from georestrict import BACKEND
@@ -31,7 +32,14 @@ ONCE_DONE = "GEORESTRICT_ONCE_DONE"
 END_SECONDS = 60  #: for what was interrupted to end what it started
 #: What tests start, by its Debian package.
 PROGRAMS = {"nginx": "nginx", "redis-server": "redis-server"}
-SLOW_PROGRAMS = {"chromium": "chromium", "valgrind": "valgrind"}
+SLOW_PROGRAMS = {
+    "caddy": "caddy",
+    "chromium": "chromium",
+    "java": "default-jre-headless",
+    "valgrind": "valgrind",
+}
+#: Packages that only the long checks need, since they are large: of the extra ``spark``.
+SLOW_PACKAGES = {"pyspark": "pyspark>=4"}
 
 
 def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:
@@ -128,10 +136,23 @@ def install_missing(programs: Mapping[str, str]) -> None:
             subprocess.run(["service", package, "stop"], capture_output=True, check=False)
 
 
+def install_packages(packages: Mapping[str, str]) -> None:
+    """Install packages through pip; tests whose modules stay missing are named as not run."""
+    for module, package in packages.items():
+        if find_spec(module) is not None:
+            continue
+        print(f"== installing {package} through pip", flush=True)
+        install = [sys.executable, "-m", "pip", "install", "--quiet", package]
+        if subprocess.run(install, check=False).returncode:
+            print(f"== {package} could not be installed", flush=True)
+
+
 def main() -> int:
     """Run every step, even after one failed; return the exit code."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else None
     install_missing(PROGRAMS if wanted is None else PROGRAMS | SLOW_PROGRAMS)
+    if wanted is not None:
+        install_packages(SLOW_PACKAGES)
     failed = []
     running: list[Beside] = []
     with ExitStack() as ended, tempfile.NamedTemporaryFile("r", encoding="utf-8") as not_run:

@@ -103,6 +103,7 @@ ALLOWED: dict[str, set[str]] = {
         "location", "database", "extent", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts",
         "snapshot", "response",
     },
+    "replay": set(),
     "cli": {
         "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",

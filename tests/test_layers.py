@@ -73,9 +73,12 @@ ALLOWED: dict[str, set[str]] = {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
         "verdicts", "emergency", "age",
     },
+    "origin": {
+        "age", "errors", "_core", "database", "policy", "accounts", "decision", "emergency", "watch", "prepare", "snapshot",
+    },
     "engine": {
-        "age", "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
-        "watch", "prepare", "snapshot",
+        "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
+        "watch", "prepare", "snapshot", "origin",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},

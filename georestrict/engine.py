@@ -103,9 +103,8 @@ class Engine:
             clock=clock,
             require_data=require_data,
             tallies=self._tallies,
-            remember=self.remember,
         )
-        self.snapshot, self._looked = self._origin.build(may_lack=True)
+        self.snapshot, self._looked = self._origin.build(self.remember, may_lack=True)
         self._origin.missed = ()
         self._in_force = WeakKeyDictionary({self: self.snapshot})
         self.current = Current(self.snapshot.passes)  # what the gates read
@@ -456,10 +455,10 @@ class Engine:
         for engine in (self, *followers):
             engine._origin.missed = ()
         missing = self.database.is_missing
-        snapshot, looked = self._origin.build(aside=True, may_lack=missing)
+        snapshot, looked = self._origin.build(self.remember, aside=True, may_lack=missing)
         built = [(self, snapshot, looked)]
-        for follower in followers:
-            built.append((follower, *follower._origin.build(snapshot.database, aside=True)))
+        for each in followers:
+            built.append((each, *each._origin.build(each.remember, snapshot.database, aside=True)))
         return built
 
     def __repr__(self) -> str:

@@ -27,8 +27,7 @@ logger = logging.getLogger("georestrict")
 class Origin:
     """A policy and a database as they were given to an engine; builds snapshots of them.
 
-    ``remember`` returns where accounts have been, and is called only if a policy asks. The
-    ``tallies``, what was said of the data's age, and the emergency switches outlive a snapshot.
+    The ``tallies``, what was said of the data's age, and the emergency switches outlive a snapshot.
     """
 
     def __init__(
@@ -39,11 +38,9 @@ class Origin:
         clock: Callable[[], float],
         require_data: bool,
         tallies: dict[Decision, Tally],
-        remember: Callable[[], Accounts],
     ) -> None:
         self._policy, self._database = policy, database
-        self._clock, self._tallies, self._remember = clock, tallies, remember
-        self._require_data = require_data
+        self._clock, self._tallies, self._require_data = clock, tallies, require_data
         self._lacking = ""  # why there is no data, as the log was told
         self._age_log = AgeLog()
         self._switches: dict[Path | None, Emergency] = {}
@@ -58,12 +55,18 @@ class Origin:
         return [*files, Path(database)] if isinstance(database, str | Path) else files
 
     def build(
-        self, database: Database | None = None, *, aside: bool = False, may_lack: bool = False
+        self,
+        remember: Callable[[], Accounts],
+        database: Database | None = None,
+        *,
+        aside: bool = False,
+        may_lack: bool = False,
     ) -> tuple[Snapshot, Look]:
         """Return a snapshot of what the files say now, and how they looked before they were read.
 
-        It is over another ``database``, if one is given. What takes long is done ``aside``, in
-        another process. With ``may_lack`` a missing database is no error, if none is required.
+        ``remember`` returns where accounts have been, and is called only if the policy asks. The
+        snapshot is over another ``database``, if one is given. What takes long is done ``aside``,
+        in another process. With ``may_lack`` a missing database is no error, if none is required.
 
         Raises:
             ConfigurationError: if the policy, or a list that it names, is wrong, or asks for more
@@ -81,11 +84,13 @@ class Origin:
         looked += look(files[len(looked) :])
         given = self._database if database is None else database
         if not aside:
-            return self._snapshot(policy, given, may_lack), looked
+            return self._snapshot(policy, given, remember, may_lack), looked
         with prepare.aside(policy, given, self._clock(), require_data=self._require_data):
-            return self._snapshot(policy, given, may_lack), looked
+            return self._snapshot(policy, given, remember, may_lack), looked
 
-    def _snapshot(self, policy: Policy, given: Any, may_lack: bool) -> Snapshot:
+    def _snapshot(
+        self, policy: Policy, given: Any, remember: Callable[[], Accounts], may_lack: bool
+    ) -> Snapshot:
         is_opened = given is not None and not isinstance(given, str | Path)
         database = given if is_opened else self._opened(given, may_lack)
         if not isinstance(database, Database):
@@ -101,7 +106,7 @@ class Origin:
             tallies=self._tallies,
             clock=self._clock,
             emergency=self._switches.setdefault(path, Emergency(path)),
-            accounts=self._accounts_for(policy),
+            accounts=_accounts_for(policy, remember),
             age_log=self._age_log,
         )
 
@@ -127,22 +132,23 @@ class Origin:
         self._lacking = ""
         return database
 
-    def _accounts_for(self, policy: Policy) -> Accounts | None:
-        """Return the accounts, if a policy asks for them.
 
-        Raises:
-            ConfigurationError: if it asks for what is not kept any more.
-        """
-        asking = list(policy.account_words())
-        if not asking:
-            return None
-        accounts = self._remember()
-        for place, word in asking:
-            if word.within > accounts.keep:
-                days = -(-word.within // timedelta(days=1))
-                raise ConfigurationError(
-                    f"{policy.place}: {place}.within: is longer than what is kept of accounts "
-                    f"({accounts.keep.days} days), so the rest of it would see nothing; shorten "
-                    f'it, or give accounts=Accounts(keep="{days}d")'
-                )
-        return accounts
+def _accounts_for(policy: Policy, remember: Callable[[], Accounts]) -> Accounts | None:
+    """Return the accounts, if a policy asks for them.
+
+    Raises:
+        ConfigurationError: if it asks for what is not kept any more.
+    """
+    asking = list(policy.account_words())
+    if not asking:
+        return None
+    accounts = remember()
+    for place, word in asking:
+        if word.within > accounts.keep:
+            days = -(-word.within // timedelta(days=1))
+            raise ConfigurationError(
+                f"{policy.place}: {place}.within: is longer than what is kept of accounts "
+                f"({accounts.keep.days} days), so the rest of it would see nothing; shorten "
+                f'it, or give accounts=Accounts(keep="{days}d")'
+            )
+    return accounts

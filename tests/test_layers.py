@@ -49,7 +49,8 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "_core", "countries", "groups", "subdivisions", "asns", "networks", "paths",
         "tomlfile", "tomllines",
     },
-    "accounts": {"errors", "networks", "policy"},
+    "repeats": set(),
+    "accounts": {"errors", "networks", "policy", "repeats"},
     "decision": {"location", "policy"},
     "coverage": {"errors", "subdivisions", "database", "policy"},
     "labels": set(),
@@ -82,17 +83,20 @@ ALLOWED: dict[str, set[str]] = {
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
-    "observe": {"address", "policy", "decision", "diagnose"},
+    "observe": {
+        "errors", "_core", "address", "networks", "location", "policy", "repeats", "decision", "request", "engine",
+        "diagnose",
+    },
     "guard": {
         "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "snapshot", "response",
         "observe",
     },
     "endpoints": {"errors", "policy", "guard"},
     "asgi": {
-        "_core", "address", "policy", "decision", "request", "mounts", "response", "observe", "guard", "endpoints",
+        "_core", "address", "policy", "request", "mounts", "response", "guard", "endpoints",
     },
     "wsgi": {
-        "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
+        "_core", "address", "policy", "request", "response", "guard", "endpoints",
     },
     "healthcheck": {"errors", "age", "engine", "policy"},
     "reload": {"errors", "engine"},

@@ -72,5 +72,5 @@ $(STAMP): $(SOURCES)
 	@test -e $(VENV)/installed-$(VERSION)-* 2>/dev/null || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/installed-*
-	$(BIN)/pip install --quiet -e '.[dev]'
+	$(BIN)/pip install --quiet --no-compile -e '.[dev]'
 	touch $@

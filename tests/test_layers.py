@@ -82,7 +82,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
-    "observe": {"address", "policy", "decision", "diagnose"},
+    "observe": {"errors", "address", "networks", "location", "policy", "decision", "diagnose"},
     "guard": {
         "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "snapshot", "response",
         "observe",

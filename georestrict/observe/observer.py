@@ -1,8 +1,4 @@
-"""What the operator sees: one log line for each request that is not plainly allowed.
-
-Lines go to the logger ``georestrict`` at INFO; set-up problems, once each, at WARNING. An address
-is cut to its /24 or /48 network. Text from the request is escaped and cut to 128 characters.
-"""
+"""The observer of a middleware: what it tells the operator."""
 
 from __future__ import annotations
 

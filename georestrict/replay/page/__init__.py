@@ -46,9 +46,8 @@ def render(summary: Summary, *, title: str = "Who would be hit", made: datetime)
     )
     environment.filters |= {
         "count": wording.count,
-        "day": wording.day,
-        "listed": wording.listed,
         "moment": wording.moment,
+        "several": wording.several,
         "signed": wording.signed,
     }
     names = wording.told_apart([judged.policy for judged in summary.policies])
@@ -58,6 +57,7 @@ def render(summary: Summary, *, title: str = "Who would be hit", made: datetime)
         "version": __version__,
         "summary": summary,
         "share": wording.share,
+        "period": wording.period,
         "style": style,
         "digest": digest,
         "names": names,

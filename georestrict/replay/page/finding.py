@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from georestrict.countries import NAMES
 from georestrict.replay.page import wording
 from georestrict.replay.summary import Actions, Judged, Summary
 
@@ -69,26 +70,27 @@ class Finding:
 
     def where_from(self) -> str:
         """Name the countries that are most hit, each with its share of all hits."""
-        named = [(wording.place(key), number) for key, number in self.countries]
-        return self._most(named, "other country", "other countries")
+        first = self.countries[:NAMED]
+        named = [(NAMES.get(key, wording.place(key)), number) for key, number in first]
+        return self._shares([*named, ("elsewhere", self.hits - sum(by for _, by in named))])
 
     def by_rules(self) -> str:
         """Name the rules that hit most, each with its share of all hits."""
-        named = [(f"\N{LEFT DOUBLE QUOTATION MARK}{key}\N{RIGHT DOUBLE QUOTATION MARK}", number)
-                 for key, number in self.rules]  # fmt: skip
-        rest = self.hits - sum(number for _, number in named)
-        if rest > 0:
-            named.append(("no rule, but the policy's default or a fallback", rest))
-        return self._most(named, "other rule", "other rules", keep=1 if rest > 0 else 0)
+        first, others = self.rules[:NAMED], self.rules[NAMED:]
+        rest = self.hits - sum(number for _, number in self.rules)
+        return self._shares(
+            [
+                *((f"\N{LEFT DOUBLE QUOTATION MARK}{key}\N{RIGHT DOUBLE QUOTATION MARK}", number)
+                  for key, number in first),
+                (wording.several(len(others), "other rule"), sum(number for _, number in others)),
+                ("no rule, but the policy's default or a fallback", rest),
+            ]
+        )  # fmt: skip
 
-    def _most(self, named: list[tuple[str, int]], one: str, many: str, *, keep: int = 0) -> str:
-        end = len(named) - keep
-        first, others, last = named[: min(NAMED, end)], named[min(NAMED, end) : end], named[end:]
-        parts = [f"{name} ({wording.share(number, self.hits)})" for name, number in first]
-        if others:
-            parts.append(f"{len(others)} {one if len(others) == 1 else many}")
-        parts += [f"{name} ({wording.share(number, self.hits)})" for name, number in last]
-        return wording.listed(parts)
+    def _shares(self, named: list[tuple[str, int]]) -> str:
+        return wording.listed(
+            [f"{name} ({wording.share(by, self.hits)})" for name, by in named if by > 0]
+        )
 
 
 def _most_hit(by: Mapping[str, Actions]) -> tuple[tuple[str, int], ...]:

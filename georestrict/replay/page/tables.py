@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from georestrict.replay.page import wording
-from georestrict.replay.page.finding import hits
 from georestrict.replay.summary import Actions, Judged, Summary
 
 #: How many rows are shown at once; more have to be opened.
 SHOWN = 10
 #: How many rows a table has at most: a browser must still be quick with them.
 MOST = 1000
+#: The key of what is not told one by one.
+REST = "other"
 
 By = Callable[[Judged], Mapping[str, Actions] | None]
 
@@ -25,6 +26,11 @@ class Cell:
     warned: int
     blocked: int
 
+    @property
+    def hits(self) -> int:
+        """How many are warned or blocked."""
+        return self.warned + self.blocked
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -32,7 +38,7 @@ class Row:
 
     key: str
     label: str
-    code: bool  #: whether the label is a name of software: a rule, a route
+    code: bool  #: whether the label is for machines: a route, a network
     cells: tuple[Cell, ...]
 
     @property
@@ -69,7 +75,7 @@ class Table:
     @property
     def most(self) -> int:
         """The most hits of a row; at least 1."""
-        return max((row.last.warned + row.last.blocked for row in self.rows), default=0) or 1
+        return max((row.last.hits for row in self.rows), default=0) or 1
 
 
 def of(summary: Summary) -> dict[str, Table]:
@@ -77,12 +83,12 @@ def of(summary: Summary) -> dict[str, Table]:
     same = str
     wanted: list[tuple[str, str, str, By, Callable[[str], str], bool]] = [
         ("country", "Country", "countries", lambda it: it.by_country, _place, False),
-        ("rule", "Rule", "rules", lambda it: it.by_rule, same, True),
+        ("rule", "Rule", "rules", lambda it: it.by_rule, same, False),
         ("reason", "Reason", "reasons", lambda it: it.by_reason, _reason, False),
         ("category", "Kind of network", "kinds", lambda it: it.by_category, _category, False),
         ("route", "Route", "routes", lambda it: it.by_route, _rest, True),
         ("network", "Network", "networks", lambda it: it.by_network, _rest, True),
-        ("account", "Account", "accounts", lambda it: it.by_account, same, True),
+        ("account", "Account", "accounts", lambda it: it.by_account, same, False),
     ]
     found = {}
     for name, head, many, by, label, code in wanted:
@@ -112,13 +118,12 @@ def _cell(actions: Actions) -> Cell:
     return Cell(sum(actions.values()), actions.get("warn", 0), actions.get("block", 0))
 
 
-def _order(row: Row) -> tuple[int, int, int, int, str]:
-    last = row.last
+def _order(row: Row) -> tuple[bool, int, int, int, str]:
     return (
-        -last.blocked,
-        -last.warned,
-        -max(hits({"warn": cell.warned, "block": cell.blocked}) for cell in row.cells),
-        -last.requests,
+        row.key == REST,
+        -row.last.hits,
+        -max(cell.hits for cell in row.cells),
+        -row.last.requests,
         row.key,
     )
 
@@ -140,4 +145,4 @@ def _category(key: str) -> str:
 
 
 def _rest(key: str) -> str:
-    return "all others" if key == "other" else key
+    return "all others" if key == REST else key

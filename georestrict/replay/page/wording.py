@@ -73,6 +73,12 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def several(number: int, one: str) -> str:
+    """Return a number of things: ``"1 request"``, ``"2 requests"``, ``"2 addresses"``."""
+    plural = f"{one}{'es' if one.endswith('s') else 's'}"
+    return f"{number:,} {one if number == 1 else plural}"
+
+
 def signed(number: int) -> str:
     """Return a difference with its sign: ``"+12"``, ``"0"``, or with a true minus."""
     return f"{number:+,}".replace("-", "\N{MINUS SIGN}") if number else "0"
@@ -87,14 +93,26 @@ def share(part: int, whole: int) -> str:
         return f"under{_SPACE}0.1{_SPACE}%"
     if percent > 99.9 and part < whole:
         return f"over{_SPACE}99.9{_SPACE}%"
-    digits = 0 if 10 <= percent < 99.5 or part == whole else 1
-    return f"{percent:.{digits}f}{_SPACE}%"
+    return f"100{_SPACE}%" if part == whole else f"{percent:.1f}{_SPACE}%"
 
 
 def day(at: datetime) -> str:
     """Return a day in UTC: ``"1 November 2026"``."""
     at = at.astimezone(UTC)
     return f"{at.day}{_SPACE}{at:%B}{_SPACE}{at:%Y}"
+
+
+def period(first: datetime, last: datetime) -> str:
+    """Return when it was: ``"on 9 November 2026"``, ``"from 9 to 22 November 2026"``."""
+    one, other = day(first), day(last)
+    if one == other:
+        return f"on {one}"
+    date, month, year = one.split(_SPACE)
+    if other.endswith(f"{_SPACE}{month}{_SPACE}{year}"):
+        one = date
+    elif other.endswith(year):
+        one = f"{date}{_SPACE}{month}"
+    return f"from {one} to {other}"
 
 
 def moment(at: datetime) -> str:

@@ -35,16 +35,17 @@ class Country:
     told: str  #: what is said of it; empty where it has no requests
     shade: str  #: the class of its style
     path: str
-    dot: tuple[int, int] | None  #: where its dot is, if it is too small to be seen
+    dot: tuple[int, int] | None  #: where its dot is, if it has requests and is too small
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A country's number on the map."""
+    """A country's number on the map, and which point of it is meant."""
 
     rank: int
     x: int
     y: int
+    of: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class WorldMap:
                     told=_told(code, by[code]) if code in by else "",
                     shade=_shade(hit[code], floors) if code in hit else "none",
                     path=place.get("path", ""),
-                    dot=tuple(place["at"]) if place.get("dot") else None,
+                    dot=tuple(place["at"]) if place.get("dot") and code in hit else None,
                 )
                 for code, place in places.items()
             ),
@@ -112,7 +113,8 @@ class WorldMap:
     def left_out(self) -> str:
         """Name what has no place on the map, with how many requests and hits."""
         return "; ".join(
-            f"{label}: {sum(actions.values()):,} requests, {hits(actions):,} of them hit"
+            f"{label}: {wording.several(sum(actions.values()), 'request')}, "
+            f"{hits(actions):,} of them hit"
             for label, actions in (*self.undrawn, *self.placeless)
         )
 
@@ -155,7 +157,7 @@ def _legend(floors: list[int]) -> tuple[Shade, ...]:
 def _told(code: str, actions: Actions) -> str:
     total = sum(actions.values())
     return (
-        f"{wording.place(code)}: {total:,} {'request' if total == 1 else 'requests'}, "
+        f"{wording.place(code)}: {wording.several(total, 'request')}, "
         f"{actions.get('warn', 0):,} warned, {actions.get('block', 0):,} blocked"
     )
 
@@ -172,4 +174,4 @@ def _numbers(wanted: Iterable[tuple[int, int, int]]) -> Iterable[Number]:
         )  # fmt: skip
         spot = next(free, (x, y))
         taken.append(spot)
-        yield Number(rank, *spot)
+        yield Number(rank, *spot, of=(x, y))

@@ -110,7 +110,7 @@ ALLOWED: dict[str, set[str]] = {
         "location", "database", "extent", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts",
         "snapshot", "response",
     },
-    "replay": {"errors"},
+    "replay": {"version", "errors", "countries"},
     "cli": {
         "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
@@ -125,7 +125,7 @@ THIRD_PARTY = {
     "sources": {"maxminddb"},
     "accounts": {"cachetools", "redis"},
     "update": {"httpx"},
-    "replay": {"polars", "zstandard"},
+    "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
 }
 STANDARD = set(__import__("sys").stdlib_module_names)
 

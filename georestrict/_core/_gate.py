@@ -162,7 +162,10 @@ class Gate:
             raise TypeError(f"way is {way!r}, must be a Way")
         self._app, self._slow, self._current = app, slow, current
         self._annotate, self._way = annotate, way
-        self._looked, self._drawn, self._draw = sampling or (slow, slow, None)
+        self._looked = self._drawn = slow
+        self._draw: Callable[[], int] | None = None
+        if sampling is not None:
+            self._looked, self._drawn, self._draw = sampling
         self._samples, self._until_look = _SAMPLES, _SOON
         self._until_draw = _SOON if self._draw is None else self._draw()
         self._gap = self._until_sample = min(self._until_look, self._until_draw)

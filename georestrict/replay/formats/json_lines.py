@@ -138,7 +138,7 @@ def traefik_format(header: str) -> JsonFormat:
             )
         )
 
-    return JsonFormat("traefik-json", schema, read)
+    return JsonFormat("traefik", schema, read)
 
 
 def _requests(found: pl.DataFrame) -> pl.DataFrame:

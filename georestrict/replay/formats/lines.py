@@ -141,7 +141,7 @@ class LineFormat:
         }
         return _finish(
             found.with_columns(
-                pl.col(name).map_elements(read, return_dtype=pl.String)
+                read(pl.col(name))
                 for name, read in readers.items()
                 if name in found.columns and found[name].str.contains("\\", literal=True).any()
             )

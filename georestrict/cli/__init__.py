@@ -19,6 +19,7 @@ from georestrict.cli.doctor import doctor
 from georestrict.cli.info import info
 from georestrict.cli.lookup import lookup
 from georestrict.cli.policy import policy
+from georestrict.cli.replay import replay
 from georestrict.cli.rollback import rollback
 from georestrict.cli.update import update
 from georestrict.cli.verify import verify
@@ -52,6 +53,6 @@ def main() -> None:
 
 
 for command in (
-    lookup, check, policy, doctor, compile_image, info, diff, update, rollback, verify,
+    lookup, check, policy, doctor, replay, compile_image, info, diff, update, rollback, verify,
 ):  # fmt: skip
     main.add_command(command)

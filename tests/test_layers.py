@@ -107,7 +107,7 @@ ALLOWED: dict[str, set[str]] = {
         "snapshot", "response",
     },
     "replay": {
-        "errors", "address", "database", "policy", "accounts", "decision", "request", "mounts", "snapshot", "observe",
+        "version", "errors", "countries", "address", "database", "policy", "accounts", "decision", "request", "mounts", "snapshot", "observe",
     },
     "cli": {
         "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
@@ -123,7 +123,7 @@ THIRD_PARTY = {
     "sources": {"maxminddb"},
     "accounts": {"cachetools", "redis"},
     "update": {"httpx"},
-    "replay": {"polars", "zstandard"},
+    "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
 }
 STANDARD = set(__import__("sys").stdlib_module_names)
 

@@ -20,13 +20,22 @@ from georestrict.replay.summary import File, Judged, Summary
 OTHER = "other"
 #: Keys that are kept of a dimension.
 MOST_KEYS = 1 << 16
-#: Hours, and days, that a timeline has.
-MOST_HOURS, MOST_DAYS = 24 * 62, 3660
+#: Hours, days or months that a timeline has: a quarter in hours, six years in days.
+MOST_TIMES = 24 * 92
 #: Clients that are counted exactly, and the registers for more (2**14: 0.8 % off, as a rule).
 MOST_CLIENTS, _REGISTER_BITS = 1 << 18, 14
 #: Rows that wait before they are added up.
 _MOST_WAITING = 1 << 19
-_DAY = 10  # characters of an hour that tell the day
+#: Dimensions of which a log may choose the keys.
+_BOUNDED = ("route", "network")
+_BEGIN = pl.col("key").str
+#: An hour as it is, its day, its month, and its year.
+_TIMES = (
+    pl.col("key"),
+    _BEGIN.head(10),
+    pl.concat_str(_BEGIN.head(7), pl.lit("-01")),
+    pl.concat_str(_BEGIN.head(4), pl.lit("-01-01")),
+)
 _KEY = ["policy", "dimension", "key", "action"]
 
 
@@ -41,6 +50,7 @@ class Counting:
         self._rows = pl.DataFrame(schema=ROWS)
         self._waiting: list[pl.DataFrame] = []
         self._number = 0
+        self._unit = 0  # of times
         self._clients = Clients()
 
     def add(self, found: Counted) -> None:
@@ -59,14 +69,20 @@ class Counting:
     def _settle(self) -> None:
         """Add up what waits, and keep what there is room for."""
         every = pl.concat([self._rows, *self._waiting])
-        rows = every.group_by(_KEY).agg(pl.sum("requests"))
+        rows = _added(every)
         self._waiting, self._number = [], 0
+        is_time = pl.col("dimension") == "time"
+        while True:
+            key = pl.when(is_time).then(_TIMES[self._unit]).otherwise("key").alias("key")
+            rows = _added(rows.with_columns(key))
+            if rows.filter(is_time).get_column("key").n_unique() <= MOST_TIMES:
+                break
+            if self._unit == len(_TIMES) - 1:
+                break
+            self._unit += 1
         kinds = rows.group_by("policy", "dimension").agg(pl.col("key").n_unique())
         for policy, dimension, keys in kinds.iter_rows():
-            if dimension == "hour" and keys > MOST_HOURS:
-                rows = _renamed(rows, dimension, pl.col("key").str.head(_DAY))
-                keys = rows.filter(_of(policy, dimension)).get_column("key").n_unique()
-            if keys > {"hour": MOST_DAYS, "account": math.inf}.get(dimension, MOST_KEYS):
+            if dimension in _BOUNDED and keys > MOST_KEYS:
                 rows = _busiest(rows, policy, dimension)
         self._rows = rows
 
@@ -121,7 +137,7 @@ class Counting:
             by_route=ordered("route"),
             by_network=ordered("network"),
             by_account=ordered("account") if by_account else None,
-            timeline=dict(sorted(by.get((number, "hour"), {}).items())),
+            timeline=dict(sorted(by.get((number, "time"), {}).items())),
             clients={action: self._clients.count(number, action) for action in ACTIONS},
         )
 
@@ -130,10 +146,8 @@ def _of(policy: int, dimension: str) -> pl.Expr:
     return (pl.col("policy") == policy) & (pl.col("dimension") == dimension)
 
 
-def _renamed(rows: pl.DataFrame, dimension: str, key: pl.Expr) -> pl.DataFrame:
-    """Return rows in which the keys of a dimension have other names, added up."""
-    named = pl.when(pl.col("dimension") == dimension).then(key).otherwise("key")
-    return rows.with_columns(named.alias("key")).group_by(_KEY).agg(pl.sum("requests"))
+def _added(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.group_by(_KEY).agg(pl.sum("requests"))
 
 
 def _busiest(rows: pl.DataFrame, policy: int, dimension: str) -> pl.DataFrame:

@@ -161,7 +161,7 @@ class Judge:
         yield from judging.told(found)
         hour = pl.col("time").dt.truncate("1h")
         hours = found.lazy().drop_nulls("time").group_by(hour, "action").len().collect()
-        yield "hour", hours.with_columns(pl.col("time").dt.strftime("%Y-%m-%dT%H:00Z"))
+        yield "time", hours.with_columns(pl.col("time").dt.strftime("%Y-%m-%dT%H:00Z"))
         paths = found.group_by("path", "action").len().drop_nulls()
         yield "route", paths.with_columns(routes_of(paths.get_column("path")))
         hit = found.filter(pl.col("action") > 0)

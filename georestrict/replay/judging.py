@@ -144,6 +144,16 @@ class Judge:
             rows.append(_rows(changes, len(decided) - 1, "change"))
         return Counted(frame.height, first, last, pl.concat(rows), pl.concat(clients))
 
+    def outcomes(self, frame: pl.DataFrame) -> list[list[Outcome]]:
+        """Return for each policy the outcome of each request of a frame, in its order."""
+        frame = self._prepared(frame)
+        told = []
+        for judging in self._judging:
+            numbered = judging.decide(frame).get_column("outcome")
+            known = judging.outcomes
+            told.append([known[number] for number in numbered])
+        return told
+
     def _prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
         clients = clients_of(frame, self._client, self._header).alias("client")
         fixed = self._at or self._started

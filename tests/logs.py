@@ -87,7 +87,8 @@ class Traffic:
         numbers = np.arange(first, first + count, dtype=np.uint64)
 
         def share(salt: int) -> npt.NDArray[np.float64]:
-            return (_mixed(numbers, self.seed * 100 + salt) >> np.uint64(11)) * 2.0**-53
+            drawn = _mixed(numbers, self.seed * 100 + salt) >> np.uint64(11)
+            return drawn.astype(np.float64) * 2.0**-53
 
         def draw(salt: int, pool: Sequence[str], power: int = 1) -> pl.Series:
             at = (share(salt) ** power * len(pool)).astype(np.uint32)

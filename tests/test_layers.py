@@ -107,7 +107,7 @@ ALLOWED: dict[str, set[str]] = {
         "snapshot", "response",
     },
     "replay": {
-        "version", "errors", "countries", "address", "database", "policy", "accounts", "decision", "request", "mounts", "snapshot", "observe",
+        "version", "errors", "countries", "address", "location", "database", "policy", "accounts", "decision", "request", "mounts", "snapshot", "observe",
     },
     "cli": {
         "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",

@@ -31,7 +31,8 @@ from tests.test_generated_policies import (
 
 __all__ = ["house"]  # a fixture
 
-SIX_TO_FOUR_CN, NAT64_CN, TEREDO_CN = "2002:afc:c701::1", "64:ff9b::afc:c701", "2001::5003:38fe"
+# 6to4, NAT64 and Teredo, each with CN's 175.16.199.1 or, inverted, a client of its own
+CARRYING = ("2002:af10:c701::1", "64:ff9b::af10:c701", "2001::50ef:38fe", "2002:a00:1::1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +156,7 @@ TARGETS = [
 lines_of = st.builds(
     Line,
     peer=st.sampled_from(
-        [*(address for address in ADDRESSES if address), SIX_TO_FOUR_CN, NAT64_CN, TEREDO_CN]
-        + ["fe80::1%eth0", "-", "unix:", "10.0.0.1"]
+        [*filter(None, ADDRESSES), *CARRYING, "fe80::1%eth0", "-", "unix:", "10.0.0.1"]
     ),
     forwarded=st.sampled_from([None, None, None, truth.CN, "unknown"]),
     time=st.tuples(

@@ -57,13 +57,14 @@ def replay(
     at: datetime | None,
     limit: int,
 ) -> None:
-    """Say who would have been hit, had POLICY been in force when LOG was written.
+    """Say who would have been hit, had the policy been in force when LOG was written.
 
     LOG may be compressed (gzip, zstd), or '-': standard input. Nothing is enforced, and a policy in
     a dry run is taken at its word. Exit code 1 if a log cannot be read to its end: then nothing is
     told. Needs the extra: pip install 'georestrict[replay]'
     """
     try:
+        from georestrict.replay.events import RECORDED
         from georestrict.replay.formats import format_of
         from georestrict.replay.judging import Judge
         from georestrict.replay.logs import Logs
@@ -73,17 +74,17 @@ def replay(
             f"replay needs {error.name}; say pip install 'georestrict[replay]'"
         ) from error
     policies = [Policy.load(name) for name in policy]
-    if not policies:
-        raise ConfigurationError("replay: no policy; say which with --policy FILE")
-    logs = Logs(log, None if format_ is None else format_of(format_))
-    judge = Judge(
-        policies,
-        Database.open(database),
-        client=_client(trusted, header),
-        header=header,
-        by_account=by is not None,
-        at=at,
-    )
+    logs = Logs(log, None if format_ is None else format_of(format_, header), header)
+    judge = None
+    if policies:
+        judge = Judge(
+            policies,
+            Database.open(database),
+            client=_client(trusted, header),
+            header=header,
+            by_account=by is not None,
+            at=at,
+        )
     unknown = _unknown_words(policies)
     for words in unknown:
         click.echo(f"georestrict: {words}: no log tells that, so it never matches here", err=True)
@@ -91,7 +92,14 @@ def replay(
         length=logs.size or 0, label="reading", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
         counting = logs.replay(judge, bar.update)
-    summary = counting.summary([each.place for each in policies], by_account=by is not None)
+    places = [each.place for each in policies] or [RECORDED]
+    summary = counting.summary(places, by_account=by is not None)
+    if counting.unjudged:
+        click.echo(
+            f"georestrict: {counting.unjudged:,} more requests are only counted in the events, "
+            "without an address: they are not judged",
+            err=True,
+        )
     if summary.unparsed:
         total = summary.requests + summary.unparsed
         click.echo(
@@ -106,7 +114,9 @@ def replay(
     if html is not None:
         _write_page(summary, html)
     if as_json:
-        click.echo(json.dumps(_document(summary, unknown), ensure_ascii=False, indent=1))
+        click.echo(
+            json.dumps(_document(summary, unknown, counting.unjudged), ensure_ascii=False, indent=1)
+        )
     elif not (csv or parquet or html):
         _print(summary, limit)
 
@@ -131,11 +141,12 @@ def _unknown_words(policies: list[Policy]) -> list[str]:
     ]
 
 
-def _document(summary: Summary, unknown: list[str]) -> dict[str, Any]:
+def _document(summary: Summary, unknown: list[str], unjudged: int) -> dict[str, Any]:
     policies = [_judged(each) for each in summary.policies]
     return {
         "requests": summary.requests,
         "unparsed": summary.unparsed,
+        "unjudged": unjudged,
         "clients": summary.clients,
         "first": None if summary.first is None else options.shown(summary.first),
         "last": None if summary.last is None else options.shown(summary.last),

@@ -44,6 +44,8 @@ class Counting:
 
     def __init__(self) -> None:
         self.requests = self.unparsed = 0
+        #: requests that events only count, so that no policy can be asked about them
+        self.unjudged = 0
         self.first: datetime | None = None
         self.last: datetime | None = None
         self.files: list[File] = []

@@ -46,6 +46,8 @@ ROWS = {
     "requests": pl.Int64,
 }
 CLIENTS = {"policy": pl.UInt8, "action": pl.String, "client": pl.UInt64}
+#: The hour of a time, as timelines have it.
+HOUR = pl.col("time").dt.strftime("%Y-%m-%dT%H:00Z")
 #: Times of which the tables are kept for each policy, and what is learnt of each of them.
 _MOST_SPANS, _MOST_LEARNT = 8, 1 << 16
 #: Up to which number a table is filled, instead of searching for what is numbered.
@@ -128,7 +130,7 @@ class Judge:
             found = judging.decide(frame)
             decided.append(found)
             rows += [
-                _rows(counts, number, dimension)
+                rows_of(counts, number, dimension)
                 for dimension, counts in self._counts(judging, found)
             ]
             distinct = found.select("action", "hash").unique().drop_nulls()
@@ -141,7 +143,7 @@ class Judge:
             )
         if len(decided) > 1:
             changes = _changes(decided[0], decided[-1], self._judging[-1].outcomes)
-            rows.append(_rows(changes, len(decided) - 1, "change"))
+            rows.append(rows_of(changes, len(decided) - 1, "change"))
         return Counted(frame.height, first, last, pl.concat(rows), pl.concat(clients))
 
     def outcomes(self, frame: pl.DataFrame) -> list[list[Outcome]]:
@@ -169,9 +171,8 @@ class Judge:
     def _counts(self, judging: _Judging, found: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield for each dimension the requests by key and action."""
         yield from judging.told(found)
-        hour = pl.col("time").dt.truncate("1h")
-        hours = found.lazy().drop_nulls("time").group_by(hour, "action").len().collect()
-        yield "time", hours.with_columns(pl.col("time").dt.strftime("%Y-%m-%dT%H:00Z"))
+        hours = found.group_by(pl.col("time").dt.truncate("1h"), "action").len()
+        yield "time", hours.with_columns(HOUR)
         paths = found.group_by("path", "action").len().drop_nulls()
         yield "route", paths.with_columns(routes_of(paths.get_column("path")))
         hit = found.filter(pl.col("action") > 0)
@@ -444,8 +445,8 @@ def _word(action: str) -> pl.Expr:
     )
 
 
-def _rows(counts: pl.DataFrame, policy: int, dimension: str) -> pl.DataFrame:
-    """Return counts by key, action and number as rows; what has no key is left out."""
+def rows_of(counts: pl.DataFrame, policy: int, dimension: str) -> pl.DataFrame:
+    """Return counts (key, action, number) as rows; what has no key is left out."""
     key, action, requests = counts.columns
     return counts.drop_nulls(key).select(
         pl.lit(policy, pl.UInt8).alias("policy"),

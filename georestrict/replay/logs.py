@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-
-import polars as pl
+from typing import NamedTuple
 
 from georestrict.errors import ConfigurationError, FormatError
 from georestrict.replay.counting import Counting
+from georestrict.replay.events import is_events, recorded, requests_of
 from georestrict.replay.formats import Format, detect
 from georestrict.replay.judging import Counted, Judge
 from georestrict.replay.reading import BLOCK, Progress, blocks
@@ -32,6 +33,7 @@ class Logs:
 
     paths: Sequence[str]
     format: Format | None = None
+    header: str = "X-Forwarded-For"  #: of which the value is wanted where a log has several
     block: int = BLOCK  #: bytes
 
     def __post_init__(self) -> None:
@@ -56,16 +58,19 @@ class Logs:
             return None
         return sum(Path(path).stat().st_size for path in self.paths)
 
-    def replay(self, judge: Judge, progress: Progress | None = None) -> Counting:
-        """Judge every request.
+    def replay(self, judge: Judge | None, progress: Progress | None = None) -> Counting:
+        """Judge every request; without a judge, sum what events say was decided.
 
         Raises:
-            ConfigurationError: if a format cannot be told.
+            ConfigurationError: if a format cannot be told, or if there is nobody to judge requests
+                or events that cannot be judged.
             FormatError: if a log is damaged, or none of its lines is a request.
             OSError: if it cannot be read.
         """
         counting = Counting()
-        paths = sorted(self.paths, key=self._begins) if judge.in_order else self.paths
+        paths = self.paths
+        if judge is not None and judge.in_order:
+            paths = sorted(paths, key=self._begins)
         with ThreadPoolExecutor(_THREADS) as pool:
             for path in paths:
                 self._replay(path, judge, counting, pool, progress)
@@ -79,27 +84,27 @@ class Logs:
     def _replay(
         self,
         path: str,
-        judge: Judge,
+        judge: Judge | None,
         counting: Counting,
         pool: ThreadPoolExecutor,
         progress: Progress | None,
     ) -> None:
         requests = unparsed = 0
         written: Format | None = None
-        waiting: deque[Future[tuple[pl.DataFrame | Counted, int]]] = deque()
+        waiting: deque[Future[_Read]] = deque()
 
         def take() -> None:
             nonlocal requests, unparsed
-            found, wrong = waiting.popleft().result()
-            if isinstance(found, pl.DataFrame):
-                found = judge.judge(found)
+            read = waiting.popleft().result()
+            found = read.tell()
             counting.add(found)
-            requests, unparsed = requests + found.requests, unparsed + wrong
+            counting.unjudged += read.unjudged
+            requests, unparsed = requests + found.requests, unparsed + read.unparsed
 
         with closing(blocks(path, self.block, progress)) as source:
             for block in source:
                 if written is None:
-                    written = (self.format or detect(block)).begin(block)
+                    written = (self.format or detect(block, self.header)).begin(block)
                 waiting.append(pool.submit(_read, block, written, judge))
                 if len(waiting) > _THREADS:
                     take()
@@ -124,15 +129,36 @@ class Logs:
             block = next(source, b"")
         if not block:
             return _NEVER
-        frame, _ = (self.format or detect(block)).begin(block).parse(block)
+        frame, _ = (self.format or detect(block, self.header)).begin(block).parse(block)
         first = frame.get_column("time").min()
         return first if isinstance(first, datetime) else _NEVER
 
 
-def _read(block: bytes, written: Format, judge: Judge) -> tuple[pl.DataFrame | Counted, int]:
-    """Return what was found in a block (its frame where the order matters), and lines left out."""
-    frame, wrong = written.parse(block)
-    return (frame if judge.in_order else judge.judge(frame)), wrong
+class _Read(NamedTuple):
+    """What was read of a block."""
+
+    tell: Callable[[], Counted]  #: what was found; where the order matters, it is judged then
+    unparsed: int
+    unjudged: int = 0
+
+
+def _read(block: bytes, written: Format, judge: Judge | None) -> _Read:
+    frame, unparsed = written.parse(block)
+    unjudged = 0
+    if judge is None:
+        if not is_events(frame):
+            raise ConfigurationError(
+                f"a log in the format {written.name} does not tell what was decided; name the "
+                "policy to judge it by, with --policy FILE"
+            )
+        found = recorded(frame)
+        return _Read(lambda: found, unparsed)
+    if is_events(frame):
+        frame, unjudged = requests_of(frame)
+    if judge.in_order:
+        return _Read(partial(judge.judge, frame), unparsed, unjudged)
+    found = judge.judge(frame)
+    return _Read(lambda: found, unparsed, unjudged)
 
 
 def _name(path: str) -> str:

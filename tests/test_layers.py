@@ -112,11 +112,13 @@ ALLOWED: dict[str, set[str]] = {
         "location", "database", "extent", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts",
         "snapshot", "response",
     },
-    "replay": {"version", "errors", "countries"},
+    "replay": {
+        "version", "errors", "countries", "address", "location", "database", "policy", "accounts", "decision", "request", "mounts", "snapshot", "observe",
+    },
     "cli": {
         "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
-        "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
-        "response", "snapshot", "engine", "trial", "update", "renewal", "observe",
+        "address", "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
+        "response", "snapshot", "engine", "trial", "replay", "update", "renewal", "observe",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 from georestrict import prepare
 from georestrict._core import Current, Tally
 from georestrict.accounts import Accounts
-from georestrict.age import AgeLog
 from georestrict.database import Database, Match
 from georestrict.decision import Decision
-from georestrict.emergency import VARIABLE, Emergency
-from georestrict.errors import ConfigurationError, DatabaseError, GeoRestrictError
+from georestrict.emergency import VARIABLE
+from georestrict.errors import ConfigurationError, GeoRestrictError
 from georestrict.location import Location
+from georestrict.origin import Origin
 from georestrict.policy import Action, Policy
 from georestrict.request import Identity, Request
 from georestrict.snapshot import Address, Snapshot
@@ -86,7 +86,6 @@ class Engine:
                 f"accounts is of type {kind}, must be Accounts; for a Redis: "
                 'accounts=Accounts(redis="redis://…", key=…)'
             )
-        self._given = policy, database
         self._clock = clock
         self._accounts = accounts
         self._opening = threading.Lock()
@@ -94,22 +93,23 @@ class Engine:
         self._followers: tuple[ref[Engine], ...] = ()
         self._reloading = threading.Lock()
         self._looked: Look = ()  # how the files looked before what is in force was read
-        self._missed: tuple[Path, ...] = ()  # what a policy names that did not come into force
         self._told = ""  # the last failure in the log
         self._tallies: dict[Decision, Tally] = {}  # outlive a reload, and so do their counts
         self._fading: tuple[Tally, ...] = ()  # let go by the last reload; a request may hold one
-        self._age_log = AgeLog()
         self._require_data = require_data
-        self._lacking = ""  # why there is no data, as the log was told
-        self._starting = True
-        self._switches: dict[Path | None, Emergency] = {}
-        self.snapshot, self._looked = self._build()
-        self._missed = ()
+        self._origin = Origin(
+            policy,
+            database,
+            clock=clock,
+            require_data=require_data,
+            tallies=self._tallies,
+        )
+        self.snapshot, self._looked = self._origin.build(self.remember, may_lack=True)
+        self._origin.missed = ()
         self._in_force = WeakKeyDictionary({self: self.snapshot})
         self.current = Current(self.snapshot.passes)  # what the gates read
         self._reloads = Reloads(since=datetime.now(UTC))
         _ENGINES.add(self)
-        self._starting = False
         _tell_start(self.snapshot)
         self.snapshot.look()
 
@@ -260,7 +260,11 @@ class Engine:
         leader = self._root
         with leader._reloading:
             engine = Engine(
-                policy, database=leader.database, clock=self._clock, accounts=leader.accounts
+                policy,
+                database=leader.database,
+                clock=self._clock,
+                accounts=leader.accounts,
+                require_data=leader._require_data,
             )
             leader._accounts = engine.accounts
             engine._leader, engine._in_force = leader, WeakKeyDictionary()
@@ -299,9 +303,10 @@ class Engine:
         and those of the other engines over the same data.
         """
         root = self._root
-        every = [root, *root._following]
-        files = [path for engine in every for path in engine._files(engine.policy)]
-        return tuple(dict.fromkeys([*files, *root._missed]))
+        every = [(engine._origin, engine.policy) for engine in (root, *root._following)]
+        files = [path for origin, policy in every for path in origin.files(policy)]
+        missed = [path for origin, _ in every for path in origin.missed]
+        return tuple(dict.fromkeys([*files, *missed]))
 
     def watch(self, every: float = 1.0, *, start: bool = True) -> None:
         """Reload whenever a watched file has changed, from a thread that looks at them.
@@ -410,8 +415,9 @@ class Engine:
                 for engine, snapshot, _ in built:
                     engine.snapshot = snapshot
                     engine.current.passes = snapshot.passes
+                    engine._origin.missed = ()
                 self._in_force = WeakKeyDictionary({each: snapshot for each, snapshot, _ in built})
-                self._looked, self._missed = looked, ()
+                self._looked = looked
                 self._reloads = Reloads(
                     since=datetime.now(UTC),
                     done=self._reloads.done + 1,
@@ -445,105 +451,15 @@ class Engine:
 
     def _rebuilt(self) -> list[tuple[Engine, Snapshot, Look]]:
         """Return new snapshots of this engine and those that follow it, and what was looked at."""
-        self._missed = ()
-        snapshot, looked = self._build(aside=True)
+        followers = self._following
+        for engine in (self, *followers):
+            engine._origin.missed = ()
+        missing = self.database.is_missing
+        snapshot, looked = self._origin.build(self.remember, aside=True, may_lack=missing)
         built = [(self, snapshot, looked)]
-        for follower in self._following:
-            built.append((follower, *follower._build(snapshot.database, aside=True)))
+        for each in followers:
+            built.append((each, *each._origin.build(each.remember, snapshot.database, aside=True)))
         return built
-
-    def _files(self, policy: Policy) -> list[Path]:
-        """Return the files and folders that a build reads."""
-        given, database = self._given
-        files = [Path(given)] if isinstance(given, str | Path) else []
-        files += [source.path for source in policy.lists.values()]
-        return [*files, Path(database)] if isinstance(database, str | Path) else files
-
-    def _build(
-        self, database: Database | None = None, *, aside: bool = False
-    ) -> tuple[Snapshot, Look]:
-        """Return a snapshot of what the files say now, and how they looked before they were read.
-
-        What takes long is done ``aside``, in another process. Should it fail, what the policy names
-        is looked at from now on, too: it may be mended there.
-        """
-        policy, given = self._given
-        looked = look([Path(policy)]) if isinstance(policy, str | Path) else ()
-        if isinstance(policy, str | Path):
-            policy = Policy.load(policy)
-        elif not isinstance(policy, Policy):
-            policy = Policy.from_mapping(policy)
-        files = self._files(policy)
-        self._root._missed += tuple(files)
-        looked += look(files[len(looked) :])
-        if database is not None:
-            given = database
-        if not aside:
-            return self._snapshot(policy, given), looked
-        needed = self._root._require_data
-        with prepare.aside(policy, given, self._clock(), require_data=needed):
-            return self._snapshot(policy, given), looked
-
-    def _snapshot(self, policy: Policy, given: Any) -> Snapshot:
-        database = self._opened(given) if given is None or isinstance(given, str | Path) else given
-        if not isinstance(database, Database):
-            raise ConfigurationError(
-                f"database is {database!r}, must be a Database, the path of an image, or None"
-            )
-        path = policy.emergency_file
-        if path is None and os.environ.get(VARIABLE):
-            path = Path(os.environ[VARIABLE])
-        return Snapshot(
-            policy,
-            database,
-            tallies=self._tallies,
-            clock=self._clock,
-            emergency=self._switches.setdefault(path, Emergency(path)),
-            accounts=self._accounts_for(policy),
-            age_log=self._age_log,
-        )
-
-    def _opened(self, path: str | Path | None) -> Database:
-        """Open the database; or, if it may be missing and none is in force, what stands in for it.
-
-        Raises:
-            DatabaseError: if it cannot be used.
-        """
-        try:
-            database = Database.open(path)
-        except DatabaseError as error:
-            if self._require_data or not (self._starting or self.database.is_missing):
-                raise
-            if str(error) != self._lacking:
-                logger.error(
-                    "there is no data, so no public address has a country until a reload finds "
-                    "it: %s",
-                    error,
-                )
-            self._lacking = str(error)
-            return Database.missing(path)
-        self._lacking = ""
-        return database
-
-    def _accounts_for(self, policy: Policy) -> Accounts | None:
-        """Return the accounts, if a policy asks for them.
-
-        Raises:
-            ConfigurationError: if it asks for what is not kept any more.
-        """
-        asking = list(policy.account_words())
-        if not asking:
-            return None
-        accounts = self.remember()
-        for place, word in asking:
-            if word.within > accounts.keep:
-                days = -(-word.within // timedelta(days=1))
-                raise ConfigurationError(
-                    f"{policy.place}: {place}.within: is longer than what is kept of accounts "
-                    f"({accounts.keep.days} days), so the rest of it would see nothing; shorten "
-                    f'it, or give accounts=Accounts(keep="{days}d")'
-                )
-        return accounts
 
     def __repr__(self) -> str:
         return f"Engine({self.policy.place!r}, {self.database!r})"

@@ -36,6 +36,7 @@ SLOW_PROGRAMS = {
     "caddy": "caddy",
     "chromium": "chromium",
     "java": "default-jre-headless",
+    "prometheus": "prometheus",
     "valgrind": "valgrind",
 }
 #: Packages that only the long checks need, since they are large: of the extra ``spark``.

@@ -477,7 +477,7 @@ def plant_handles(worker: Worker) -> None:
 def plant_error(worker: Worker) -> None:
     """Let a reload fail by a defect."""
     worker.stop.wait(1.0)
-    worker.traffic[0].engine._switches = None  # type: ignore[assignment]
+    worker.traffic[0].engine._origin._switches = None  # type: ignore[assignment]
 
 
 PLANTS = {"mix": plant_mix, "leak": plant_leak, "handles": plant_handles, "error": plant_error}

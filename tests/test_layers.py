@@ -49,7 +49,8 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "_core", "countries", "groups", "subdivisions", "asns", "networks", "paths",
         "tomlfile", "tomllines",
     },
-    "accounts": {"errors", "networks", "policy"},
+    "repeats": set(),
+    "accounts": {"errors", "networks", "policy", "repeats"},
     "decision": {"location", "policy"},
     "coverage": {"errors", "subdivisions", "database", "policy"},
     "labels": set(),
@@ -73,23 +74,29 @@ ALLOWED: dict[str, set[str]] = {
         "_core", "location", "database", "policy", "decision", "labels", "lists", "request",
         "verdicts", "emergency", "age",
     },
+    "origin": {
+        "age", "errors", "_core", "database", "policy", "accounts", "decision", "emergency", "watch", "prepare", "snapshot",
+    },
     "engine": {
-        "age", "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
-        "watch", "prepare", "snapshot",
+        "errors", "_core", "location", "database", "policy", "accounts", "decision", "request", "emergency",
+        "watch", "prepare", "snapshot", "origin",
     },
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
-    "observe": {"address", "policy", "decision", "diagnose"},
+    "observe": {
+        "errors", "_core", "address", "networks", "location", "policy", "repeats", "decision", "request", "engine",
+        "diagnose",
+    },
     "guard": {
         "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "snapshot", "response",
         "observe",
     },
     "endpoints": {"errors", "policy", "guard"},
     "asgi": {
-        "_core", "address", "policy", "decision", "request", "mounts", "response", "observe", "guard", "endpoints",
+        "_core", "address", "policy", "request", "mounts", "response", "guard", "endpoints",
     },
     "wsgi": {
-        "_core", "address", "policy", "request", "response", "observe", "guard", "endpoints",
+        "_core", "address", "policy", "request", "response", "guard", "endpoints",
     },
     "healthcheck": {"errors", "age", "engine", "policy"},
     "reload": {"errors", "engine"},
@@ -103,7 +110,7 @@ ALLOWED: dict[str, set[str]] = {
         "location", "database", "extent", "paths", "policy", "decision", "labels", "lists", "request", "routes", "verdicts",
         "snapshot", "response",
     },
-    "replay": {"version", "countries"},
+    "replay": {"version", "errors", "countries"},
     "cli": {
         "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
@@ -118,7 +125,7 @@ THIRD_PARTY = {
     "sources": {"maxminddb"},
     "accounts": {"cachetools", "redis"},
     "update": {"httpx"},
-    "replay": {"jinja2", "markupsafe"},
+    "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
 }
 STANDARD = set(__import__("sys").stdlib_module_names)
 

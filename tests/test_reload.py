@@ -915,12 +915,17 @@ def test_what_a_reload_has_to_paint_is_painted_by_another_process(
 def test_a_reload_starts_no_collection_of_garbage_and_leaves_the_collector_as_it_was(
     on: bool, folder: Path
 ) -> None:
-    engine = engine_of(folder)
-    states = []
-    engine._clock = lambda: states.append(gc.isenabled()) or 1.0  # type: ignore[func-returns-value]
+    states: list[bool] = []
+
+    def clock() -> float:
+        states.append(gc.isenabled())
+        return 1.0
+
+    engine = engine_of(folder, clock=clock)
     was_on = gc.isenabled()
     try:
         (gc.enable if on else gc.disable)()
+        states.clear()
         engine.reload()
         assert gc.isenabled() is on
         (folder / "policy.toml").write_text("junk")

@@ -102,7 +102,7 @@ ALLOWED: dict[str, set[str]] = {
     "reload": {"errors", "engine"},
     "testing": {
         "errors", "_core", "countries", "networks", "sources", "table", "layers", "manifest", "database", "policy",
-        "accounts", "age", "decision", "engine", "response",
+        "accounts", "decision", "origin", "engine", "response",
     },
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",

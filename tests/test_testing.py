@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import re
 import shutil
@@ -40,6 +41,7 @@ from georestrict.testing import (
     world,
 )
 from georestrict.wsgi import GeoRestrictMiddleware as WsgiMiddleware
+from tests.test_docs import commands, matches, read_blocks, read_table, words
 
 pytestmark = pytest.mark.once
 
@@ -696,3 +698,71 @@ def test_the_example_project_passes_beside_xdist_and_coverage(tmp_path: Path) ->
     assert whole == "100"
     (measured,) = re.findall(r"testing.world\.py .* (\d+)%$", done.stdout, re.MULTILINE)
     assert int(measured) > 50, "coverage had begun before the package was imported"
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+PAGE = ROOT / "docs/testing.md"
+READER = """
+import doctest, json, sys
+
+for blocks in json.load(sys.stdin):
+    names = {"__name__": "reader"}
+    for language, text in blocks:
+        if language == "python":
+            exec(text, names)
+        else:
+            examples = doctest.DocTestParser().get_doctest(text, names, "page", "page", 0)
+            failed = doctest.DocTestRunner().run(examples, clear_globs=False).failed
+            assert not failed, text
+"""
+
+
+@pytest.fixture
+def reader_folder(tmp_path: Path) -> Path:
+    """A folder with the files that the page shows."""
+    shown = [block for block in read_blocks(PAGE) if block.file]
+    assert [block.file for block in shown] == [
+        "test_shop.py",
+        "policy.toml",
+        "shop.py",
+        "conftest.py",
+    ]
+    for block in shown:
+        (tmp_path / str(block.file)).write_text(block.text)
+    return tmp_path
+
+
+def test_the_tests_of_the_page_pass_as_it_shows(reader_folder: Path) -> None:
+    ((command, shown),) = [
+        pair
+        for block in read_blocks(PAGE)
+        if block.language == "console"
+        for pair in commands(block)
+    ]
+    assert command == "pytest -q test_shop.py"
+    done = run_pytest(reader_folder, "test_shop.py", path=reader_folder)
+    assert matches(shown, done.stdout), done.stdout
+
+
+def test_the_code_of_the_page_runs_and_gives_what_it_shows(reader_folder: Path) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for block in read_blocks(PAGE):
+        if block.language in ("python", "pycon") and not block.file:
+            sections.setdefault(block.section, []).append((block.language, block.text))
+    assert [*sections] == ["Where clients are", "What is asserted", "Without pytest, and in WSGI"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", READER],
+        cwd=reader_folder,
+        input=json.dumps([*sections.values()]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_lists_every_fixture() -> None:
+    plugin = (ROOT / "pytest_georestrict.py").read_text()
+    fixtures = re.findall(r"^@pytest\.fixture.*\ndef (\w+)\(", plugin, re.MULTILINE)
+    assert sorted(words(read_table(PAGE, "## With pytest"))) == sorted(fixtures)

@@ -10,15 +10,15 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from georestrict.accounts import Accounts
-from georestrict.age import AgeLog
 from georestrict.database import Database
 from georestrict.engine import _ENGINES, _SWAPPING, Engine
 from georestrict.errors import ConfigurationError
+from georestrict.origin import Origin
 
 Time = Callable[[], float]
 
 # What of an engine is of its data and its time, and so put aside.
-_HELD = ("_given", "_clock", "_accounts", "_age_log", "_switches", "_in_force", "snapshot")
+_HELD = ("_origin", "_clock", "_accounts", "_in_force", "snapshot")
 
 _entered = False
 
@@ -89,21 +89,22 @@ def standing_in(
 
 def _change(engine: Engine, database: Database, clock: Time | None) -> None:
     """Put other data in force in an engine and those over the same data."""
-    kept = engine._accounts
     engines = [engine, *engine._following]
+    kept = engine._accounts
     for each in engines:
         each._clock = each._clock if clock is None else clock
-        each._age_log, each._switches = AgeLog(), {}
-    engine._given = engine._given[0], database
     engine._accounts = kept and Accounts(
         keep=kept.keep, flag_after=kept._memory.flag_after, clock=engine._clock
     )
     # The policies in force: a relative path may lead elsewhere by now.
-    snapshots = [each._snapshot(each.policy, database) for each in engines]
+    built = [
+        (each, _origin(each, each.policy, database).build(engine.remember)[0]) for each in engines
+    ]
     with _SWAPPING:
-        for each, snapshot in zip(engines, snapshots, strict=True):
+        for each, snapshot in built:
+            each._origin = _origin(each, each._origin._policy, database)
             each.snapshot, each.current.passes = snapshot, snapshot.passes
-        engine._in_force = WeakKeyDictionary(zip(engines, snapshots, strict=True))
+        engine._in_force = WeakKeyDictionary(dict(built))
 
 
 def _give(engine: Engine, database: Any, clock: Time, accounts: Accounts | None) -> None:
@@ -112,9 +113,19 @@ def _give(engine: Engine, database: Any, clock: Time, accounts: Accounts | None)
         return
     for each in (engine, *engine._following):
         each._clock = clock
-        each._age_log, each._switches = AgeLog(), {}
-    engine._given, engine._accounts = (engine._given[0], database), accounts
+        each._origin = _origin(each, each._origin._policy, database)
+    engine._accounts = accounts
     engine._tried()  # the log says if that fails
+
+
+def _origin(engine: Engine, policy: Any, database: Any) -> Origin:
+    return Origin(
+        policy,
+        database,
+        clock=engine._clock,
+        require_data=engine._require_data,
+        tallies=engine._tallies,
+    )
 
 
 class _Held:

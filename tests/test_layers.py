@@ -122,7 +122,7 @@ ALLOWED: dict[str, set[str]] = {
         "version", "errors", "countries", "address", "location", "database", "policy", "accounts", "decision", "request", "mounts", "snapshot", "observe",
     },
     "cli": {
-        "__init__", "errors", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
+        "age", "__init__", "errors", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "address", "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
         "response", "snapshot", "engine", "trial", "replay", "update", "renewal", "observe",
     },

@@ -9,6 +9,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
+from weakref import WeakMethod, ref
 
 from georestrict.accounts import Accounts
 from georestrict.address import (
@@ -43,6 +44,7 @@ from georestrict.response import (
     warnings,
 )
 from georestrict.snapshot import Snapshot
+from georestrict.stopwatch import Stopwatch
 
 # Blocks that say something about the account: it came from where the policy does not want it. Of
 # the others a network, a proxy or we ourselves may be the cause. A rule on everywhere but some
@@ -198,11 +200,15 @@ class Guard:
         self.responses = self._checked_responses(responses)
         self._check_awaited()
         self.observer = Observer(self.client, events, (self.engine, *self.policies.values()))
+        self.stopwatch = Stopwatch()
         self._every = 1.0 if watch is True else watch
         self.unwatched = watch is not False
         if self.unwatched:
             self._watch(start=False)
         self.ready()
+        _MADE.append(ref(self, _MADE.remove))
+        for listener in _listening():
+            listener(self)
 
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
@@ -249,6 +255,7 @@ class Guard:
         request: Request | None = None
         if identity is None and self.identify is not None:
             identity = Identity(self.identify, where)
+        started = self.stopwatch.start()
         is_first = other is None
         engine, snapshot = (self.engine, self.engine.snapshot) if other is None else other
         observer = self.observer
@@ -276,8 +283,10 @@ class Guard:
             if request is None:  # it could not be read
                 request = Request(path="", identity=identity)
         ticket = observer.count(engine, tally, decision, drawn if is_first else False)
-        if client.address is None:
+        if client.address is None and is_first:
             observer.unresolved(client)
+        if started is not None:
+            self.stopwatch.stop(started)
         if time.monotonic() >= observer.due:
             observer.flush()
         return Judgement(
@@ -495,6 +504,25 @@ class Guard:
                     f"options: responses[{name!r}] is {hook!r}, must be callable"
                 )
         return dict(given)
+
+
+_MADE: list[ref[Guard]] = []
+_LISTENERS: list[WeakMethod[Callable[[Guard], None]]] = []
+
+
+def meet(listener: Callable[[Guard], None]) -> None:
+    """Call a method with each middleware of this process, and from now on with each new one.
+
+    It may be called twice with one that is just being made. Its object is not kept alive.
+    """
+    if listener not in _listening():
+        _LISTENERS.append(WeakMethod(listener, _LISTENERS.remove))
+    for guard in [guard for each in tuple(_MADE) if (guard := each()) is not None]:
+        listener(guard)
+
+
+def _listening() -> list[Callable[[Guard], None]]:
+    return [listener for each in tuple(_LISTENERS) if (listener := each()) is not None]
 
 
 def _has_to_be_awaited(hook: Any) -> bool:

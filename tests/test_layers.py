@@ -87,9 +87,10 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "_core", "address", "networks", "location", "policy", "repeats", "decision", "request", "engine",
         "diagnose",
     },
+    "stopwatch": set(),
     "guard": {
         "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "snapshot", "response",
-        "observe",
+        "observe", "stopwatch",
     },
     "endpoints": {"errors", "policy", "guard"},
     "asgi": {
@@ -99,6 +100,7 @@ ALLOWED: dict[str, set[str]] = {
         "_core", "address", "policy", "request", "response", "guard", "endpoints",
     },
     "healthcheck": {"errors", "age", "engine", "policy"},
+    "metrics": {"version", "errors", "decision", "engine", "observe", "guard", "healthcheck"},
     "reload": {"errors", "engine"},
     "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
     "__init__": {
@@ -126,6 +128,7 @@ THIRD_PARTY = {
     "accounts": {"cachetools", "redis"},
     "update": {"httpx"},
     "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
+    "metrics": {"opentelemetry", "prometheus_client"},
 }
 STANDARD = set(__import__("sys").stdlib_module_names)
 

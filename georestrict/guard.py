@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
-from weakref import WeakMethod, ref
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
 
 from georestrict.accounts import Accounts
 from georestrict.address import (
@@ -52,6 +53,16 @@ from georestrict.stopwatch import Stopwatch
 _ABOUT_ACCOUNTS = (Reason.COUNTRY, Reason.CATEGORY, Reason.NETWORK, Reason.ACCOUNT, Reason.DEFAULT)
 
 Change = Callable[[Iterable[tuple[str, str]]], list[tuple[str, str]]]
+
+
+_Kept = TypeVar("_Kept")
+
+
+class Listener(Protocol):
+    """Who wants to know the middlewares of a process: their metrics."""
+
+    def meet(self, guard: Guard) -> None:
+        """Take note of a middleware."""
 
 
 class Received(NamedTuple):
@@ -206,9 +217,9 @@ class Guard:
         if self.unwatched:
             self._watch(start=False)
         self.ready()
-        _MADE.append(ref(self, _MADE.remove))
-        for listener in _listening():
-            listener(self)
+        _MADE.add(self)
+        for listener in _all_of(_LISTENERS):
+            listener.meet(self)
 
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
@@ -506,23 +517,24 @@ class Guard:
         return dict(given)
 
 
-_MADE: list[ref[Guard]] = []
-_LISTENERS: list[WeakMethod[Callable[[Guard], None]]] = []
+_MADE: WeakSet[Guard] = WeakSet()
+_LISTENERS: WeakSet[Listener] = WeakSet()
 
 
-def meet(listener: Callable[[Guard], None]) -> None:
-    """Call a method with each middleware of this process, and from now on with each new one.
+def introduce(listener: Listener) -> None:
+    """Have a listener meet the middlewares of this process: now, and each new one when it is made.
 
-    It may be called twice with one that is just being made. Its object is not kept alive.
+    It may meet one twice. It is not kept alive.
     """
-    if listener not in _listening():
-        _LISTENERS.append(WeakMethod(listener, _LISTENERS.remove))
-    for guard in [guard for each in tuple(_MADE) if (guard := each()) is not None]:
-        listener(guard)
+    _LISTENERS.add(listener)
+    for guard in _all_of(_MADE):
+        listener.meet(guard)
 
 
-def _listening() -> list[Callable[[Guard], None]]:
-    return [listener for each in tuple(_LISTENERS) if (listener := each()) is not None]
+def _all_of(weak: WeakSet[_Kept]) -> list[_Kept]:
+    while True:
+        with suppress(RuntimeError):  # another thread has just added one
+            return [*weak]
 
 
 def _has_to_be_awaited(hook: Any) -> bool:

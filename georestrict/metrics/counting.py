@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from georestrict.decision import Decision, Reason
 from georestrict.engine import Engine
-from georestrict.guard import Guard, meet
+from georestrict.guard import Guard, introduce
 from georestrict.healthcheck import Part, health
 from georestrict.metrics.kinds import (
     AGE,
@@ -120,9 +120,9 @@ class Meter:
             for target in targets:
                 if isinstance(target, Engine):
                     self._add(target, _called(target))
-        meet(self._met)
+        introduce(self)
 
-    def _met(self, guard: Guard) -> None:
+    def meet(self, guard: Guard) -> None:
         """Take up a middleware, if it was asked for; it may come more than once."""
         if not (self._everything or guard in self._wanted or guard.engine in self._wanted):
             return

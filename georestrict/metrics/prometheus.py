@@ -36,11 +36,16 @@ class Scraped(Collector):
 
     def __init__(self, targets: tuple[Engine | Guard, ...]) -> None:
         self._histogram = Histogram(LOOKUP.prometheus, LOOKUP.what, buckets=BUCKETS, registry=None)
+        # Around all that locks in prometheus_client: a fork waits for this one, and the child has
+        # none of those that another thread held.
+        self._using = threading.Lock()
         self.meter = Meter(targets, self.timed)
+        _SCRAPED.add(self)
 
     def timed(self, seconds: float) -> None:
         """Take up how long a decision took."""
-        self._histogram.observe(seconds)
+        with self._using:
+            self._histogram.observe(seconds)
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metrics without values, for the registry to see that they are not taken."""
@@ -58,7 +63,9 @@ class Scraped(Collector):
                     family.add_metric(labels, count)
             yield family
         yield from self.gauges()
-        yield from self._histogram.collect()
+        with self._using:
+            timed = [*self._histogram.collect()]
+        yield from timed
 
     def gauges(self) -> Iterator[Metric]:
         """Yield what is so now."""
@@ -69,6 +76,18 @@ class Scraped(Collector):
                 if of is kind:
                     family.add_metric(labels, value)
             yield family
+
+    def before_fork(self) -> None:
+        """Wait until nobody uses prometheus_client."""
+        self._using.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._using.release()
+
+    def after_fork_in_child(self) -> None:
+        """Go on in the forked process."""
+        self._using = threading.Lock()
 
 
 class Shared(Scraped):
@@ -84,10 +103,8 @@ class Shared(Scraped):
             for kind in COUNTERS
         }
         self._written: dict[Point, int] = {}
-        self._writing = threading.Lock()
         self._every, self._is_started = every, False
         super().__init__(targets)
-        _SHARED.add(self)
         atexit.register(_write, ref(self))
 
     def timed(self, seconds: float) -> None:
@@ -109,7 +126,7 @@ class Shared(Scraped):
 
     def write(self) -> None:
         """Add to the counters what they do not have yet."""
-        with self._writing:
+        with self._using:
             for point, total in self.meter.totals().items():
                 written = self._written.get(point)
                 if total != written:
@@ -127,17 +144,10 @@ class Shared(Scraped):
             target=_run, args=(ref(self), self._every), name="georestrict-metrics", daemon=True
         ).start()
 
-    def before_fork(self) -> None:
-        """Wait until nothing is written: prometheus_client holds a lock of its own meanwhile."""
-        self._writing.acquire()
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        self._writing.release()
-
     def after_fork_in_child(self) -> None:
         """Go on with a thread of this process, if there was one."""
-        self._writing, self._written = threading.Lock(), {}
+        super().after_fork_in_child()
+        self._written = {}
         if self._is_started:
             self._is_started = False
             self.start()
@@ -214,14 +224,14 @@ def _run(held: ref[Shared], every: float) -> None:
 
 
 _KNOWN: WeakKeyDictionary[CollectorRegistry, Scraped] = WeakKeyDictionary()
-_SHARED: WeakSet[Shared] = WeakSet()
-_HELD: list[Shared] = []
+_SCRAPED: WeakSet[Scraped] = WeakSet()
+_HELD: list[Scraped] = []  # while this process forks
 
 
 def _before_fork() -> None:
-    _HELD[:] = _SHARED
-    for shared in _HELD:
-        shared.before_fork()
+    _HELD[:] = _SCRAPED
+    for scraped in _HELD:
+        scraped.before_fork()
 
 
 def _after_fork_in_parent() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest, make_asgi_app,
 from prometheus_client.openmetrics import exposition, parser
 
 from georestrict import Accounts, ConfigurationError, Database, Engine, asgi, restrict, wsgi
-from georestrict.address import AddressReason, ClientAddress, Headers, TrustedProxies
+from georestrict.address import ClientAddress, Headers, TrustedProxies
 from georestrict.metrics import instrument, kinds, opentelemetry
 from georestrict.stopwatch import EVERY, Stopwatch
 from georestrict.testing import tiny_database
@@ -547,8 +546,3 @@ def test_nothing_of_it_is_imported_where_nobody_asks() -> None:
         "assert not {'prometheus_client', 'opentelemetry'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_every_reason_without_an_address_can_be_told(tiny: Database) -> None:
-    guarded = guard_asgi(policy=POLICY, database=tiny)
-    assert Counter(guarded.observer.unresolved_counts.keys()) == Counter(AddressReason)

@@ -11,7 +11,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from weakref import WeakKeyDictionary, WeakSet
 
 from georestrict.decision import Decision, Reason
@@ -36,6 +35,7 @@ from georestrict.metrics.kinds import (
     UNRESOLVED,
     Kind,
 )
+from georestrict.observe.observer import shown_place
 
 #: A metric and the values of its labels.
 Point = tuple[Kind, tuple[str, ...]]
@@ -119,7 +119,7 @@ class Meter:
             self._wanted.update(targets)
             for target in targets:
                 if isinstance(target, Engine):
-                    self._add(target, _called(target))
+                    self._add(target, shown_place(target.policy.place))
         introduce(self)
 
     def meet(self, guard: Guard) -> None:
@@ -128,7 +128,7 @@ class Meter:
             return
         with self._lock:
             self._guards.add(guard)
-            self._add(guard.engine, _called(guard.engine))
+            self._add(guard.engine, shown_place(guard.engine.policy.place))
             for name, engine in guard.policies.items():
                 self._add(engine, name)
         if self._listener is not None:
@@ -176,13 +176,11 @@ class Meter:
                 ),
             )
         for guard in [*self._guards]:
-            unresolved = guard.observer.unresolved_counts.items()
-            yield (
-                guard,
-                Counter(
-                    {(UNRESOLVED, (str(reason),)): tally.count for reason, tally in unresolved}
-                ),
-            )
+            observer = guard.observer
+            unresolved = observer.unresolved_counts.items()
+            now = Counter[Point]({(UNRESOLVED, (reason,)): count for reason, count in unresolved})
+            now[SUPPRESSED, ()] = observer.suppressed
+            yield guard, now
 
     def gauges(self) -> dict[Point, float]:
         """Return how everything is now; of several that differ, the older and the worse."""
@@ -221,17 +219,6 @@ class Meter:
         self._lock = threading.Lock()
         self._read_all()
         self._begin()
-
-
-def _called(engine: Engine) -> str:
-    """Return what the policy of an engine is called: its place, without folders elsewhere."""
-    place = Path(engine.policy.place)
-    if place.is_absolute():
-        try:
-            return str(place.relative_to(Path.cwd()))
-        except (OSError, ValueError):
-            return place.name
-    return str(place)
 
 
 def _of_lists(lists: Mapping[str, Part]) -> Iterator[tuple[str, Part]]:

@@ -56,7 +56,8 @@ POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING]  # the pages whose blocks run here
+METRICS = ROOT / "docs/metrics.md"
+RUN = [README, POLICY, TUNNELS, DATA, OPERATING, METRICS]  # the pages whose blocks run here
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page

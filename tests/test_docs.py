@@ -60,8 +60,9 @@ QUICKSTART = ROOT / "docs/quickstart.md"
 CONCEPTS = ROOT / "docs/concepts.md"
 PRIVACY = ROOT / "docs/privacy.md"
 EVENTS = ROOT / "docs/events.md"
+METRICS = ROOT / "docs/metrics.md"
 # the pages whose blocks run here
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY, EVENTS]
+RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY, EVENTS, METRICS]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     {

@@ -83,7 +83,9 @@ def reference(line: str) -> Row | None:
     offset = timedelta(hours=int(head[4]), minutes=int(head[5])) * (1 if head[3] == "+" else -1)
     words = "".join(units[first + 1 : second]).split(" ")
     method = target = None
-    if len(words) >= 3 and words[0] and re.fullmatch("HTTP/[0-9.]+", words[-1]):
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~\w-]+", words[0], re.ASCII):
+        pass  # a method is a token
+    elif len(words) >= 3 and re.fullmatch("HTTP/[0-9.]+", words[-1]):
         method, target = words[0], " ".join(words[1:-1])
     elif len(words) == 2 and all(words):
         method, target = words

@@ -26,8 +26,8 @@ from georestrict.replay.formats.times import (
 )
 
 # RFC 9112 §3; a method is a token (RFC 9110 §5.6.2). HTTP/0.9 had no version.
-_TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_REQUEST_LINE = rf"^(?P<method>{_TOKEN}) (?:(?P<target>.*) HTTP/[0-9.]+|(?P<bare>[^ ]+))$"
+_METHOD = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_LINE = rf"^(?P<method>{_METHOD}) (?:(?P<target>.*) HTTP/[0-9.]+|(?P<bare>[^ ]+))$"
 _URL = r"^[a-z]+://(?P<host>[^/?]+)(?P<path>[^?]*)"
 #: An address with its port; one of IPv6 may be in brackets.
 ADDRESS = r"^\[?(?P<peer>[^\]]*)\]?:[0-9-]*$"

@@ -249,7 +249,7 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_what_is_too_much_for_a_page_is_named() -> None:
-    read = page("everywhere")
+    read = Read(render(replayed.everywhere(accounts=3000), made=replayed.MADE))
     assert len(read.rows("By account")) == 1000
     assert "2,000 more accounts are in the output of --json and --csv." in read.said()
     assert len(read.rows("By country")) == len(NAMES)

@@ -53,6 +53,11 @@ class Row:
         """How many requests more are blocked by the last policy than by the first."""
         return self.last.blocked - self.cells[0].blocked
 
+    @property
+    def warned_change(self) -> int:
+        """How many more are warned."""
+        return self.last.warned - self.cells[0].warned
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:

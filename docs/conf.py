@@ -83,7 +83,7 @@ html_additional_pages = {"index": "redirect.html"}
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
-_LINK = re.compile(r"^- \[([^\]]+)\]\(([^)#]+\.md)\)", re.MULTILINE)
+LINK = re.compile(r"^- \[([^\]]+)\]\(([^)#]+\.md)\)", re.MULTILINE)
 _OPTIONS = (
     "georestrict.guard.Guard",
     "georestrict.asgi.GeoRestrictMiddleware",
@@ -113,7 +113,7 @@ def navigation(text: str) -> str:
     trees = []
     for section in text.split("\n## ")[1:]:
         caption = section.partition("\n")[0]
-        entries = [f"{title} </{page_of(link)}>" for title, link in _LINK.findall(section)]
+        entries = [f"{title} </{page_of(link)}>" for title, link in LINK.findall(section)]
         if entries:
             trees.append(
                 "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```"])

@@ -132,7 +132,8 @@ def reference(text: str) -> str:
     pieces = []
     for section in text.split("\n## "):
         directives = [directive(name) for name in _NAME.findall(section)]
-        pieces.append("\n\n".join([section, *directives]))
+        linked = _NAME.sub(r"| {py:obj}`\1` |", section)
+        pieces.append("\n\n".join([linked, *directives]))
     return "\n\n## ".join(pieces)
 
 

@@ -170,7 +170,7 @@ def test_a_log_line_has_of_a_client_what_the_page_about_privacy_says(
     text = (DOCS / "privacy.md").read_text(encoding="utf-8")
     assert "`81.2.69.142` is written as `81.2.69.0/24`" in text
     assert "cut to 128 characters" in text
-    assert "The path is written without its query" in text
+    assert "the path without its query" in text
     environ: dict[str, Any] = {
         "REMOTE_ADDR": address,
         "PATH_INFO": "/" + 200 * "x",

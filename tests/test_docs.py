@@ -56,7 +56,8 @@ POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING]  # the pages whose blocks run here
+EVENTS = ROOT / "docs/events.md"
+RUN = [README, POLICY, TUNNELS, DATA, OPERATING, EVENTS]  # the pages whose blocks run here
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page
@@ -74,6 +75,9 @@ PUBLIC_MODULES = [
     "database",
     "engine",
     "healthcheck",
+    "observe.event",
+    "observe.options",
+    "observe.route",
     "policy.values",
     "testing",
 ]

@@ -8,6 +8,7 @@ import logging.config
 import logging.handlers
 import pickle
 import queue
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -23,8 +24,9 @@ from georestrict import Accounts, Action, ConfigurationError, Engine, Reason, as
 from georestrict.address import TrustedProxies
 from georestrict.observe import Event, Events, JsonLines, Kind, keyed, log_events, route_of, schema
 from georestrict.testing import tiny_database
+from tests.test_docs import EVENTS, read_table, words
 from tests.web import Recorder, Request, environ_of, run_asgi, scope_of, through_asgi, through_wsgi
-from tests.written import LOGGER, writing
+from tests.written import writing
 
 pytestmark = pytest.mark.once
 
@@ -387,6 +389,19 @@ def test_the_schema_describes_every_field_and_no_other() -> None:
     assert list(schema()["properties"]) == ["event", *Event.__dataclass_fields__]
 
 
+def test_the_page_has_every_field_and_every_option_with_its_default() -> None:
+    rows = read_table(EVENTS, "## What is in an event")
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row["field"])]
+    assert sorted(named) == sorted(["event", *Event.__dataclass_fields__])
+    options = read_table(EVENTS, "## What they tell about people")
+    defaults = {name: row["default"] for name, row in zip(words(options), options, strict=True)}
+    assert list(defaults) == list(Events.__dataclass_fields__)
+    for name, shown in defaults.items():
+        value = getattr(Events(), name)
+        expected = {"account": '`"keyed"` with a key, else `"none"`', "key": "none"}.get(name)
+        assert shown == (expected or f"`{json.dumps(value) if isinstance(value, str) else value}`")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -505,18 +520,6 @@ def test_the_logger_of_events_is_a_child_of_georestricts(caplog: pytest.LogCaptu
     assert record.getMessage().startswith('blocked country=CN reason=country rule="no-cn" code=')
 
 
-@pytest.fixture
-def unlogged() -> Any:
-    """Leave the logger as it was."""
-    yield
-    for handler in [*LOGGER.handlers]:
-        LOGGER.removeHandler(handler)
-        handler.close()
-    LOGGER.setLevel(logging.NOTSET)
-    LOGGER.propagate = True
-
-
-@pytest.mark.usefixtures("unlogged")
 def test_log_events_is_all_that_is_needed_for_a_file(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     assert log_events(path) is log_events(str(path))  # a second time is none
@@ -529,7 +532,6 @@ def test_log_events_is_all_that_is_needed_for_a_file(tmp_path: Path) -> None:
     assert Event.from_json(line).country == "SE"
 
 
-@pytest.mark.usefixtures("unlogged")
 def test_log_events_writes_to_a_stream_or_a_handler(capsys: pytest.CaptureFixture[str]) -> None:
     assert log_events(sys.stdout) is log_events(sys.stdout)
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
@@ -540,7 +542,6 @@ def test_log_events_writes_to_a_stream_or_a_handler(capsys: pytest.CaptureFixtur
     assert Event.from_json(JsonLines().format(records.get_nowait())).country == "CN"
 
 
-@pytest.mark.usefixtures("unlogged")
 def test_log_events_says_what_it_cannot_write_to(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"events.jsonl: No such file.*; give a file in a"):
         log_events(tmp_path / "missing" / "events.jsonl")
@@ -548,7 +549,6 @@ def test_log_events_says_what_it_cannot_write_to(tmp_path: Path) -> None:
         log_events(7)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("unlogged")
 def test_dictconfig_can_set_the_lines_up(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     logging.config.dictConfig(

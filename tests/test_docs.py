@@ -56,11 +56,18 @@ POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
-QUICKSTART = ROOT / "docs/quickstart.md"
-CONCEPTS = ROOT / "docs/concepts.md"
-PRIVACY = ROOT / "docs/privacy.md"
 # the pages whose blocks run here
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY]
+RUN = [
+    README,
+    POLICY,
+    TUNNELS,
+    DATA,
+    OPERATING,
+    ROOT / "docs/concepts.md",
+    ROOT / "docs/events.md",
+    ROOT / "docs/privacy.md",
+    ROOT / "docs/quickstart.md",
+]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     {
@@ -80,6 +87,9 @@ PUBLIC_MODULES = [
     "database",
     "engine",
     "healthcheck",
+    "observe.event",
+    "observe.options",
+    "observe.route",
     "policy.values",
     "testing",
 ]

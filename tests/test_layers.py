@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
     "observe": {
-        "errors", "_core", "address", "networks", "location", "policy", "repeats", "decision", "request", "engine",
+        "errors", "_core", "countries", "address", "networks", "location", "policy", "repeats", "decision", "request", "engine",
         "diagnose",
     },
     "guard": {
@@ -114,7 +114,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "age", "__init__", "errors", "coverage", "lists", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
         "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
-        "response", "snapshot", "engine", "trial", "update", "renewal",
+        "response", "snapshot", "engine", "trial", "update", "renewal", "observe",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -91,7 +91,7 @@ PUBLIC_MODULES = [
     "observe.options",
     "observe.route",
     "policy.values",
-    "testing",
+    *(f"testing.{name}" for name in ("asserting", "clock", "tiny", "world")),
 ]
 # What the pages tell their reader to bring: a file of Tor's, and lists.
 BROUGHT = {

@@ -100,7 +100,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "healthcheck": {"errors", "age", "engine", "policy"},
     "reload": {"errors", "engine"},
-    "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
+    "testing": {
+        "errors", "_core", "countries", "networks", "sources", "table", "layers", "manifest", "database", "policy",
+        "accounts", "decision", "origin", "engine", "response",
+    },
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",
         "decision", "engine", "endpoints", "healthcheck",

@@ -56,6 +56,7 @@ POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
+EVENTS = ROOT / "docs/events.md"
 # the pages whose blocks run here
 RUN = [
     README,
@@ -64,7 +65,7 @@ RUN = [
     DATA,
     OPERATING,
     ROOT / "docs/concepts.md",
-    ROOT / "docs/events.md",
+    EVENTS,
     ROOT / "docs/privacy.md",
     ROOT / "docs/quickstart.md",
 ]

@@ -40,9 +40,11 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 #: The tests that run the blocks of pages, beside those that test_docs.py itself runs.
 RUN_ELSEWHERE = {
+    "docs/frameworks.md": "tests/test_framework_docs.py",
     "docs/proxies.md": "tests/test_proxies.py",
     "docs/responses.md": "tests/test_docs.py",
     "docs/story.md": "tests/test_story.py",
+    "docs/testing.md": "tests/test_testing.py",
     "docs/updating.md": "tests/test_update_docs.py",
 }
 FLAGS = re.findall(

@@ -56,13 +56,20 @@ POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
-QUICKSTART = ROOT / "docs/quickstart.md"
-CONCEPTS = ROOT / "docs/concepts.md"
-PRIVACY = ROOT / "docs/privacy.md"
 EVENTS = ROOT / "docs/events.md"
-METRICS = ROOT / "docs/metrics.md"
 # the pages whose blocks run here
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY, EVENTS, METRICS]
+RUN = [
+    README,
+    POLICY,
+    TUNNELS,
+    DATA,
+    OPERATING,
+    ROOT / "docs/concepts.md",
+    EVENTS,
+    ROOT / "docs/metrics.md",
+    ROOT / "docs/privacy.md",
+    ROOT / "docs/quickstart.md",
+]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     {

@@ -9,12 +9,15 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -34,6 +37,7 @@ LISTEN = {
     "hypercorn": ["--bind", "127.0.0.1:{port}"],
 }
 WARNING = "georestrict-warning"
+OVER_WSGI = ("django_wsgi", "flask")
 
 
 class Claim(NamedTuple):
@@ -196,3 +200,65 @@ def run(command: str, shown: str, folder: Path, port: int) -> None:
     assert matches(shown.rstrip("\n"), printed.rstrip("\n")), (
         f"{command}\nshown:\n{shown}\nprinted:\n{printed}"
     )
+
+
+def loaded(name: str, file: Path) -> Any:
+    """Import a file under a name of its own, since every example calls its module app."""
+    spec = spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def check_all(name: str, app: Any) -> None:
+    """Ask an app what its README claims, without a server."""
+    ask = wsgi(app) if name in OVER_WSGI else asgi(app, has_lifespan=not name.startswith("django"))
+    for claim in claims(name):
+        check(claim, ask(claim))
+
+
+def asgi(app: Any, *, has_lifespan: bool) -> Callable[[Claim], Answer]:
+    """Ask an ASGI app without a server."""
+
+    def ask(claim: Claim) -> Answer:
+        client = TestClient(
+            app, "http://127.0.0.1", client=("127.0.0.1", 50000), follow_redirects=False
+        )
+        with client if has_lifespan else nullcontext(client):
+            if claim.method != "WebSocket":
+                answer = client.request(claim.method, claim.path, headers=claim.headers)
+                return Answer(answer.status_code, dict(answer.headers), answer.text)
+            try:
+                with client.websocket_connect(claim.path, headers=claim.headers) as socket:
+                    raw: list[tuple[bytes, bytes]] = [*(socket.extra_headers or ())]
+                    headers = {key.decode(): value.decode() for key, value in raw}
+                    return Answer(101, headers, socket.receive_text())
+            except WebSocketDenialResponse as refused:
+                return Answer(refused.status_code, dict(refused.headers), refused.text)
+
+    return ask
+
+
+def wsgi(app: Any) -> Callable[[Claim], Answer]:
+    """Ask a WSGI app without a server."""
+
+    def ask(claim: Claim) -> Answer:
+        transport = httpx.WSGITransport(app, remote_addr="127.0.0.1")
+        with httpx.Client(transport=transport, base_url="http://127.0.0.1") as client:
+            answer = client.request(claim.method, claim.path, headers=claim.headers)
+        return Answer(answer.status_code, dict(answer.headers), answer.text)
+
+    return ask
+
+
+def main(name: str) -> None:
+    """Check a Django project without a server."""
+    os.chdir(FOLDER / name)
+    sys.path.insert(0, str(FOLDER / name))
+    module = next(word for word in server_of(name) if "." in word).partition(":")[0]
+    check_all(name, import_module(module).application)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from georestrict import Database
 from tests import framework_examples as examples
-from tests.framework_examples import Answer, Claim, check, check_who, claims
+from tests.framework_examples import ROOT, check, check_who, claims
 
 pytestmark = pytest.mark.once
 
@@ -23,56 +19,29 @@ IN_PROCESS = [name for name in NAMES if not name.startswith("django")]
 
 
 def test_there_is_an_example_of_each_framework() -> None:
-    assert NAMES == ["fastapi", "flask", "litestar", "quart", "starlette"]
-
-
-def app_of(name: str) -> Any:
-    """The app of an example; its module is called otherwise, since each of them is called app."""
-    path = examples.FOLDER / name / "app.py"
-    spec = spec_from_file_location(f"example_of_{name}", path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.app
-
-
-def asgi(app: Any) -> Callable[[Claim], Answer]:
-    """Ask an ASGI app without a server."""
-
-    def ask(claim: Claim) -> Answer:
-        with TestClient(app, client=("127.0.0.1", 50000), follow_redirects=False) as client:
-            if claim.method != "WebSocket":
-                answer = client.request(claim.method, claim.path, headers=claim.headers)
-                return Answer(answer.status_code, dict(answer.headers), answer.text)
-            try:
-                with client.websocket_connect(claim.path, headers=claim.headers) as socket:
-                    raw: list[tuple[bytes, bytes]] = [*(socket.extra_headers or ())]
-                    headers = {key.decode(): value.decode() for key, value in raw}
-                    return Answer(101, headers, socket.receive_text())
-            except WebSocketDenialResponse as refused:
-                return Answer(refused.status_code, dict(refused.headers), refused.text)
-
-    return ask
-
-
-def wsgi(app: Any) -> Callable[[Claim], Answer]:
-    """Ask a WSGI app without a server."""
-
-    def ask(claim: Claim) -> Answer:
-        transport = httpx.WSGITransport(app, remote_addr="127.0.0.1")
-        with httpx.Client(transport=transport, base_url="http://testserver") as client:
-            answer = client.request(claim.method, claim.path, headers=claim.headers)
-        return Answer(answer.status_code, dict(answer.headers), answer.text)
-
-    return ask
+    assert NAMES == [
+        "django_asgi",
+        "django_wsgi",
+        "fastapi",
+        "flask",
+        "litestar",
+        "mounted",
+        "per_route",
+        "quart",
+        "starlette",
+    ]
 
 
 @pytest.mark.parametrize("name", IN_PROCESS)
 def test_an_app_answers_each_client_as_its_readme_says(name: str) -> None:
-    app = app_of(name)
-    ask = wsgi(app) if name == "flask" else asgi(app)
-    for claim in claims(name):
-        check(claim, ask(claim))
+    app = examples.loaded(f"example_of_{name}", examples.FOLDER / name / "app.py").app
+    examples.check_all(name, app)
+
+
+@pytest.mark.parametrize("name", ["django_asgi", "django_wsgi"])
+def test_a_django_project_answers_each_client_as_its_readme_says(name: str) -> None:
+    # In a process of its own, since a process has one project.
+    subprocess.run([sys.executable, "-m", "tests.framework_examples", name], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("name", NAMES)

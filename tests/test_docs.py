@@ -60,7 +60,7 @@ RUN = [README, POLICY, TUNNELS, DATA, OPERATING]  # the pages whose blocks run h
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     page
-    for pattern in ("*.md", "*/*.md", "docs/**/*.md")
+    for pattern in ("*.md", "*/*.md", "docs/**/*.md", "examples/**/*.md")
     for page in ROOT.glob(pattern)
     if not page.relative_to(ROOT).parts[0].startswith(".")
 )

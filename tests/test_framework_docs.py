@@ -14,7 +14,9 @@ import httpx
 import pytest
 from flask import Flask
 from starlette.testclient import TestClient
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from georestrict import Database, wsgi
 from georestrict.django import checks
 from georestrict.policy import Policy
 from tests import framework_examples as examples
@@ -32,6 +34,12 @@ SECTIONS = list(
 )
 PROXY = "10.0.3.7"
 KP, VE, SE, GB = "175.45.176.1", "186.88.0.1", "89.160.20.112", "81.2.69.142"
+CN = "175.16.199.1"
+BLOCK_CN = {
+    "default": "allow",
+    "contact": "https://example.com/",
+    "rules": [{"name": "closed", "action": "block", "countries": ["CN"]}],
+}
 
 
 def blocks(section: str, language: str = "python") -> list[Block]:
@@ -83,6 +91,31 @@ def test_the_app_of_a_section_blocks_warns_and_allows(
     below = {"Mounted apps": "/club/hall", "Single routes": "/club"}.get(section)
     if below is not None:
         assert [ask(app, address, below)[0] for address in (GB, SE, KP)] == [200, 403, 403]
+
+
+def test_an_app_that_werkzeug_mounts_may_have_a_guard_of_its_own(tiny: Database) -> None:
+    def club(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"club"]
+
+    def only_british(path: str) -> Any:
+        rule = {"name": "here", "action": "allow", "countries": ["GB"], "paths": [path]}
+        policy = {"default": "block", "contact": "https://example.com/", "rules": [rule]}
+        return wsgi.GeoRestrictMiddleware(club, policy=policy, database=tiny)
+
+    site = DispatcherMiddleware(
+        club, {"/club": only_british("/hall"), "/x": only_british("/x/hall")}
+    )
+    app = wsgi.GeoRestrictMiddleware(site, policy=BLOCK_CN, database=tiny)
+
+    def status(address: str, path: str) -> int:
+        transport = httpx.WSGITransport(app, remote_addr=address)
+        with httpx.Client(transport=transport, base_url="http://localhost") as client:
+            return client.get(path).status_code
+
+    assert [status(address, "/club/hall") for address in (GB, SE, CN)] == [200, 403, 403]
+    assert [status(address, "/") for address in (GB, SE, CN)] == [200, 200, 403]
+    assert status(GB, "/x/hall") == 403  # it sees the path below the mount
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:

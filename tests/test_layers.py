@@ -138,7 +138,6 @@ THIRD_PARTY = {
     "metrics": {"opentelemetry", "prometheus_client"},
     "django": {"django"},  # the one framework that has settings, so the one with a room
     "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
-    "metrics": {"opentelemetry", "prometheus_client"},
 }
 STANDARD = set(__import__("sys").stdlib_module_names)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from inspect import isawaitable
 from threading import Thread
 from typing import Any
@@ -59,7 +60,11 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         """Tell the gate what it needs."""
         app = self._asked if self.policies else self.app
         way_in = None if self.guard_caches or self.unwatched else self.way_in
-        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
+        sampling = None
+        if self.observer.options.allows:
+            looked, drawn = partial(self.guarded, drawn=False), partial(self.guarded, drawn=True)
+            sampling = looked, drawn, self.observer.draw
+        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in, sampling)
 
     async def guarded(
         self, scope: Scope, receive: Receive, send: Send, drawn: bool | None = None

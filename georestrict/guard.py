@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
 
 from georestrict.accounts import Accounts
 from georestrict.address import (
@@ -43,6 +45,7 @@ from georestrict.response import (
     warnings,
 )
 from georestrict.snapshot import Snapshot
+from georestrict.stopwatch import Stopwatch
 
 # Blocks that say something about the account: it came from where the policy does not want it. Of
 # the others a network, a proxy or we ourselves may be the cause. A rule on everywhere but some
@@ -50,6 +53,16 @@ from georestrict.snapshot import Snapshot
 _ABOUT_ACCOUNTS = (Reason.COUNTRY, Reason.CATEGORY, Reason.NETWORK, Reason.ACCOUNT, Reason.DEFAULT)
 
 Change = Callable[[Iterable[tuple[str, str]]], list[tuple[str, str]]]
+
+
+_Kept = TypeVar("_Kept")
+
+
+class Listener(Protocol):
+    """Who wants to know the middlewares of a process: their metrics."""
+
+    def meet(self, guard: Guard) -> None:
+        """Take note of a middleware."""
 
 
 class Received(NamedTuple):
@@ -198,11 +211,15 @@ class Guard:
         self.responses = self._checked_responses(responses)
         self._check_awaited()
         self.observer = Observer(self.client, events, (self.engine, *self.policies.values()))
+        self.stopwatch = Stopwatch()
         self._every = 1.0 if watch is True else watch
         self.unwatched = watch is not False
         if self.unwatched:
             self._watch(start=False)
         self.ready()
+        _MADE.add(self)
+        for listener in _all_of(_LISTENERS):
+            listener.meet(self)
 
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
@@ -249,6 +266,7 @@ class Guard:
         request: Request | None = None
         if identity is None and self.identify is not None:
             identity = Identity(self.identify, where)
+        started = self.stopwatch.start()
         is_first = other is None
         engine, snapshot = (self.engine, self.engine.snapshot) if other is None else other
         observer = self.observer
@@ -276,8 +294,10 @@ class Guard:
             if request is None:  # it could not be read
                 request = Request(path="", identity=identity)
         ticket = observer.count(engine, tally, decision, drawn if is_first else False)
-        if client.address is None:
+        if client.address is None and is_first:
             observer.unresolved(client)
+        if started is not None:
+            self.stopwatch.stop(started)
         if time.monotonic() >= observer.due:
             observer.flush()
         return Judgement(
@@ -495,6 +515,26 @@ class Guard:
                     f"options: responses[{name!r}] is {hook!r}, must be callable"
                 )
         return dict(given)
+
+
+_MADE: WeakSet[Guard] = WeakSet()
+_LISTENERS: WeakSet[Listener] = WeakSet()
+
+
+def introduce(listener: Listener) -> None:
+    """Have a listener meet the middlewares of this process: now, and each new one when it is made.
+
+    It may meet one twice. It is not kept alive.
+    """
+    _LISTENERS.add(listener)
+    for guard in _all_of(_MADE):
+        listener.meet(guard)
+
+
+def _all_of(weak: WeakSet[_Kept]) -> list[_Kept]:
+    while True:
+        with suppress(RuntimeError):  # another thread has just added one
+            return [*weak]
 
 
 def _has_to_be_awaited(hook: Any) -> bool:

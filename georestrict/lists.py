@@ -108,7 +108,8 @@ class Lists:
     bases: Sequence[int]  #: for each class of the table its class of the database …
     held: Sequence[int]  #: … and which of ``sets`` holds there
     sets: LabelSets
-    until: float = inf  #: when the first of their entries ends, in seconds since the epoch
+    since: float = -inf  #: when the last of their entries ended that have, and …
+    until: float = inf  #: … when the first of the others ends, in seconds since the epoch
 
     def __init__(
         self, policy: Policy, database: Database, clock: Callable[[], float] = time.time
@@ -143,7 +144,7 @@ class Lists:
         else:
             self._kept = {name: self._load(name, keep=True) for name in policy.lists}
             self._digests = [loaded.digest for loaded in self._kept.values()]
-            self.until = _until(self._kept.values())
+            self.since, self.until = _since(self._kept.values()), _until(self._kept.values())
             painting = self._paint(self._kept.values())
             self.table = Table(*painting[:3], len(painting.classes))
             self._name(painting.classes, painting.held, self._sets(painting.sets))
@@ -262,12 +263,11 @@ class Lists:
         loaded = [self._load(name) for name in self._policy.lists]
         key = self._key(each.digest for each in loaded)
         painting = self._paint(loaded)
-        files = [networks for each in loaded for _, networks, _ in each.files]
         meta = {
             "key": key,
             "roots": [painting.root4, painting.root6],
             "lists": [[each.entries, each.digest.hex()] for each in loaded],
-            "since": max((each.since for each in files if each.ended), default=None),
+            "since": None if (since := _since(loaded)) == -inf else since,
             "until": None if (until := _until(loaded)) == inf else until,
         }
         sections: dict[str, bytes | memoryview] = {
@@ -309,7 +309,7 @@ class Lists:
         for name, count in zip(self._policy.lists, counts, strict=True):
             self._check_not_empty(name, count)
         self.table, self._digests = table, digests
-        self.until = inf if until is None else until
+        self.since, self.until = -inf if since is None else since, inf if until is None else until
         self._name(classes, held, sets)
 
     def _sets(self, sets: Iterable[int]) -> LabelSets:
@@ -338,6 +338,11 @@ def load(path: Path, place: str = "", at: float | None = None, *, keep: bool = F
             raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
         files.append(LoadedFile(each, networks, data if keep else b""))
     return LoadedList(files, _joined(digests))
+
+
+def _since(lists: Iterable[LoadedList]) -> float:
+    """Return when the last of the entries that have ended did."""
+    return max((file.networks.since for each in lists for file in each.files), default=-inf)
 
 
 def _until(lists: Iterable[LoadedList]) -> float:

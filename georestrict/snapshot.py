@@ -28,9 +28,9 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally
+from georestrict._core import BY_PATH, PLAIN, PLAIN_PRIVATE, SLOW, Passes, Tally, find_many
 from georestrict.age import FRESH, AgeLog, Ages, Stale, changed_at
 from georestrict.database import Database, Match, number_of, number_of_ip
 from georestrict.decision import Decision
@@ -195,7 +195,7 @@ class Snapshot:
 
     def judge(self, address: Address | None, request: Request) -> tuple[Tally, Decision]:
         """Return what counts the decision for an address and a request, and the decision."""
-        where = self._where(address)
+        where = self.where(address)
         stale = self._stale(request)
         verdict = self._verdict_at(where, stale)
         if self.asks_accounts:
@@ -221,6 +221,50 @@ class Snapshot:
                 _put(self._by_path, number, known)
             _put(known, route.number, (tally, decision))
         return tally, decision
+
+    def classes_of(self, addresses: Any) -> array[int]:
+        """Return the class of each of many addresses, of what carries another as of what does not.
+
+        Numbers from ``len(verdict_of)`` on are no address. ``addresses`` are as those of
+        :meth:`georestrict.Database.lookup_many`.
+
+        Raises:
+            TypeError: if they are of another form.
+        """
+        found: array[int] = find_many(self._table, bytes(self._table.classes), addresses)
+        return found
+
+    @property
+    def verdict_of(self) -> Sequence[int]:
+        """For each class the number of its verdict, by what is too old in the tables.
+
+        Addresses whose classes have the same are judged alike. It is 0 where an address carries
+        another: what that gets depends on both (:meth:`where`).
+        """
+        return self._verdict_of
+
+    @property
+    def depends(self) -> Sequence[bool]:
+        """For each number of a verdict, whether it depends on the request."""
+        return [not isinstance(verdict, Tally) for verdict in self._verdicts]
+
+    def location_of(self, number: int) -> Location:
+        """Return what the database says of a class."""
+        return self.database.classes[self._lists.bases[number]]
+
+    def holds_around(self, now: float) -> tuple[float, float]:
+        """Return between which times, the second not included, the tables are as those of a time.
+
+        That is the time at which it was made: what of the data is too old, and which entries of
+        lists have ended, is then the same.
+        """
+        since, until = self.ages.around(now)
+        return max(since, self._lists.since), min(until, self._lists.until)
+
+    def route(self, request: Request) -> tuple[int, int]:
+        """Return what tells a request's route from others: requests of one are judged alike."""
+        found = self._rules.routes.find(request)
+        return found.strict, found.broad
 
     def decide_at(
         self,
@@ -336,7 +380,7 @@ class Snapshot:
                 tally = self._rules.softened(decision)
         return tally, self._decision(where, tally, stale)
 
-    def _where(self, address: Address | None) -> _Where:
+    def where(self, address: Address | None) -> _Where:
         """Return an address's class; for one that carries another, the classes of both."""
         if address is None:
             return None
@@ -429,7 +473,7 @@ class Snapshot:
 
         As rules see them where something is too old.
         """
-        where = self._where(address)
+        where = self.where(address)
         if where is None:
             return _UNRESOLVED, frozenset()
         base, labels = self._meaning(where)

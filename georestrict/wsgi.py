@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -44,7 +45,11 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         """Open the gate: a plainly allowed request is let through by the compiled core."""
         app = self._asked if self.policies else self.app
         way_in = None if self.guard_caches or self.unwatched else self.way_in
-        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
+        sampling = None
+        if self.observer.options.allows:
+            looked, drawn = partial(self.guarded, drawn=False), partial(self.guarded, drawn=True)
+            sampling = looked, drawn, self.observer.draw
+        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in, sampling)
 
     def guarded(
         self, environ: Environ, start_response: StartResponse, drawn: bool | None = None

@@ -84,12 +84,13 @@ ALLOWED: dict[str, set[str]] = {
     "response": {"errors", "countries", "policy", "decision"},
     "diagnose": {"address", "special"},
     "observe": {
-        "errors", "_core", "address", "networks", "location", "policy", "repeats", "decision", "request", "engine",
+        "errors", "_core", "countries", "address", "networks", "location", "policy", "repeats", "decision", "request", "engine",
         "diagnose",
     },
+    "stopwatch": set(),
     "guard": {
         "errors", "address", "database", "policy", "accounts", "decision", "request", "engine", "snapshot", "response",
-        "observe",
+        "observe", "stopwatch",
     },
     "endpoints": {"errors", "policy", "guard"},
     "asgi": {
@@ -99,8 +100,12 @@ ALLOWED: dict[str, set[str]] = {
         "_core", "address", "policy", "request", "response", "guard", "endpoints",
     },
     "healthcheck": {"errors", "age", "engine", "policy"},
+    "metrics": {"version", "errors", "decision", "engine", "observe", "guard", "healthcheck"},
     "reload": {"errors", "engine"},
-    "testing": {"_core", "sources", "table", "layers", "manifest", "database"},
+    "testing": {
+        "errors", "_core", "countries", "networks", "sources", "table", "layers", "manifest", "database", "policy",
+        "accounts", "decision", "origin", "engine", "response",
+    },
     "__init__": {
         "version", "_core", "errors", "networks", "location", "database", "policy", "accounts",
         "decision", "engine", "endpoints", "healthcheck",
@@ -113,11 +118,13 @@ ALLOWED: dict[str, set[str]] = {
     "django": {
         "errors", "decision", "engine", "guard", "asgi", "wsgi", "healthcheck", "trial",
     },
-    "replay": {"version", "errors", "countries"},
+    "replay": {
+        "version", "errors", "countries", "address", "location", "database", "policy", "accounts", "decision", "request", "mounts", "snapshot", "observe",
+    },
     "cli": {
         "age", "__init__", "errors", "tomlfile", "tomllines", "_core", "groups", "table", "record", "manifest",
-        "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
-        "response", "snapshot", "engine", "trial", "update", "renewal",
+        "address", "networks", "location", "database", "extent", "comparison", "diagnose", "guard", "paths", "policy", "accounts", "decision", "request", "asgi",
+        "response", "snapshot", "engine", "trial", "replay", "update", "renewal", "observe",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -128,8 +135,9 @@ THIRD_PARTY = {
     "sources": {"maxminddb"},
     "accounts": {"cachetools", "redis"},
     "update": {"httpx"},
-    "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
+    "metrics": {"opentelemetry", "prometheus_client"},
     "django": {"django"},  # the one framework that has settings, so the one with a room
+    "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
 }
 STANDARD = set(__import__("sys").stdlib_module_names)
 

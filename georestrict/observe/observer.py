@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import random
 import re
@@ -35,6 +36,7 @@ from georestrict.request import Request
 logger = logging.getLogger("georestrict")
 
 _ALL, _SOME = 1000, 100
+_FAR = 1 << 30  # requests: as far as a sample may be
 _PREFIX = {4: 24, 6: 48}
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
@@ -142,6 +144,17 @@ class Observer:
         if not self._limit.take(spare=0 if weight is None else self.options.burst / 2):
             return None
         return self._ledger(engine).take(tally.decision, engine.now(), weight)
+
+    def draw(self) -> int:
+        """Return after how many plainly allowed requests the next of the sample comes.
+
+        So each of them has the same chance, whatever came before (a geometric distribution).
+        """
+        share = self.options.allows
+        if share >= 1:
+            return 1
+        number = math.log(1 - random.random()) / math.log1p(-share)  # noqa: S311 - no secret
+        return 1 + int(min(number, _FAR))
 
     def _ledger(self, engine: Engine) -> Ledger:
         found = self._ledgers.get(engine)

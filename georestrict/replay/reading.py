@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +38,7 @@ _TOO_LONG = b"\0\n"
 
 def blocks(
     path: str | Path, size: int = BLOCK, progress: Progress | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield a log's content in blocks of about ``size`` bytes, each of whole lines.
 
     ``"-"`` is the standard input. At most four blocks are held. Raises ``FormatError`` where
@@ -184,7 +184,7 @@ def _without_long_lines(block: bytes) -> bytes:
     return b"".join([*kept, block[start:]]) if kept else block
 
 
-def _beside(items: Iterator[bytes]) -> Iterator[bytes]:
+def _beside(items: Iterator[bytes]) -> Generator[bytes, None, None]:
     """Yield items that a thread makes ahead, at most two."""
     made: queue.Queue[bytes | BaseException | None] = queue.Queue(2)
     ended = threading.Event()

@@ -23,6 +23,38 @@ FRAME = pl.Schema(
 )
 
 
+#: What our own events tell: the fields of ``georestrict.observe.Event``.
+EVENTS = pl.Schema(
+    [
+        ("time", pl.Datetime("us", "UTC")),
+        ("kind", pl.String),  # "decision", "flagged" or "counts"
+        ("count", pl.Int64),  # requests that it stands for
+        ("action", pl.String),
+        ("would", pl.String),
+        ("emergency", pl.Boolean),
+        ("reason", pl.String),
+        ("rule", pl.String),
+        ("code", pl.String),
+        ("counted", pl.List(pl.String)),
+        ("country", pl.String),
+        ("status", pl.String),  # of the address: whether it has a country
+        ("categories", pl.List(pl.String)),
+        ("address", pl.String),  # a network, an address, or digits for it
+        ("client", pl.String),
+        ("account", pl.String),
+        ("policy", pl.String),
+        ("snapshot", pl.String),
+        ("method", pl.String),
+        ("host", pl.String),
+        ("path", pl.String),
+        ("protocol", pl.String),
+        ("route", pl.String),
+        ("sampled", pl.Float64),
+        ("suppressed", pl.Int64),
+    ]
+)
+
+
 class Format(Protocol):
     """How a log is written; tells requests from its lines."""
 
@@ -40,9 +72,9 @@ class Format(Protocol):
         """
 
 
-def complete(found: pl.DataFrame) -> pl.DataFrame:
-    """Return exactly the columns of ``FRAME``; those that are missing are null."""
+def complete(found: pl.DataFrame, schema: pl.Schema = FRAME) -> pl.DataFrame:
+    """Return exactly the columns of a schema; those that are missing are null."""
     return found.select(
         pl.col(name).cast(kind) if name in found.columns else pl.lit(None, kind).alias(name)
-        for name, kind in FRAME.items()
+        for name, kind in schema.items()
     )

@@ -1,9 +1,9 @@
-"""Formats of a line with fixed text between its fields, as nginx and Apache write them.
+"""Formats of one line a request, read by a regular expression, or by splitting at spaces.
 
-A format is read in two ways that give the same. Most lines are split at spaces, which Polars' CSV
-reader does several times as fast as any regular expression; each field is then checked to be as
-simple as it looks. What is not (a space in a user's name, an escape, a request line that is none,
-a damaged line) is read again by the regular expression, which is what the format means.
+Most lines of most formats can be split at spaces, which Polars' CSV reader does several times as
+fast as any regular expression matches; each field is then checked to be as simple as it looks. What
+is not (a space in a user's name, an escape, a request line that is none, a damaged line) is read
+again by the regular expression, which is what the format means. So both give the same.
 
 What stands behind the last field that is wanted is not looked at.
 """
@@ -11,48 +11,60 @@ What stands behind the last field that is wanted is not looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import polars as pl
 
-from georestrict.replay.formats.escapes import unescape_path, unescape_text
+from georestrict.replay.formats.escapes import ESCAPED, Writing
 from georestrict.replay.formats.frame import Format, complete
-from georestrict.replay.formats.times import DAY, ZONE, local_times
+from georestrict.replay.formats.times import (
+    epoch_times,
+    iso_times,
+    local_times,
+    written_times,
+)
 
-# What a field looks like. What clients send has its quotes and backslashes escaped.
-_QUOTED = r'(?:[^"\\]|\\.)*'
-_PATTERNS = {
-    "peer": "[^ ]+",
-    "user": _QUOTED + "?",
-    "forwarded": _QUOTED + "?",
-    "day": DAY,
-    "zone": ZONE,
-    "request": _QUOTED,
-    "status": "[0-9]{3}",
-}
 _REQUEST_LINE = r"^(?P<method>[^ ]+) (?:(?P<target>.*) HTTP/[0-9.]+|(?P<bare>[^ ]+))$"
-# Fields that hold others, with spaces between them.
-_PARTS = {"request": ("method", "target", "version"), "local": ("day", "zone")}
-# What may stand around a field in a token of plain lines; nothing around the others.
-_AROUND = {"method": ('"', ""), "version": ("", '"'), "day": ("[", ""), "zone": ("", "]")}
-_PLAIN = {"peer", "user", "target", "status", "host", ""} | _AROUND.keys()
+_URL = r"^[a-z]+://(?P<host>[^/?]+)(?P<path>[^?]*)"
+#: An address with its port; one of IPv6 may be in brackets.
+ADDRESS = r"^\[?(?P<peer>[^\]]*)\]?:[0-9-]*$"
+_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A variable of a format; one that is not wanted has no name."""
-
-    name: str = ""
+#: Whether a plain field is as it must be, and the field without what stands around it.
+_PLAIN: Mapping[str, tuple[Callable[[pl.Expr], pl.Expr], Callable[[pl.Expr], pl.Expr]]] = {
+    "peer": (lambda field: field != "", lambda field: field),
+    "address": (lambda field: field != "", lambda field: field),
+    "day": (lambda field: field.str.starts_with("["), lambda field: field),
+    "zone": (lambda field: field.str.ends_with("]"), lambda field: field),
+    "iso": (lambda field: field != "", lambda field: field),
+    "method": (lambda field: field.str.contains('^"[A-Z]+$'), lambda field: field.str.slice(1)),
+    "version": (
+        lambda field: (field == 'HTTP/1.1"') | field.str.contains('^HTTP/[0-9.]+"$'),
+        lambda field: pl.lit(None, pl.String),
+    ),
+    "status": (lambda field: field.str.contains("^[0-9]{3}$"), lambda field: field),
+}
 
 
 @dataclass(frozen=True)
 class LineFormat:
-    """A format of fixed text and fields, in order."""
+    """A format whose lines a regular expression matches; its groups are the fields.
+
+    Fields are ``peer`` or ``address`` (with a port); ``day`` and ``zone``, ``iso``, ``seconds``,
+    ``milliseconds``, ``microseconds`` or ``written`` (as ``time_pattern`` says); ``request``, or
+    ``method`` and one of ``target``, ``decoded`` (a path without escapes) and ``url``; ``host``,
+    ``forwarded``, ``user``, ``status`` and ``kind`` (``ws`` and ``wss`` are websockets), or
+    ``socket`` for the target of a websocket that was accepted or has a status. ``tokens``
+    are the fields of plain lines between spaces; one that begins with ``=`` is fixed text.
+    """
 
     name: str
-    pieces: tuple[str | Field, ...]
+    pattern: str
+    tokens: tuple[str, ...] | None = None
+    writing: Writing = ESCAPED
+    time_pattern: str | None = None
+    coloured: bool = False  #: for terminals, as uvicorn may
 
     def begin(self, block: bytes) -> Format:
         """Return itself: no line of the log tells more."""
@@ -60,199 +72,157 @@ class LineFormat:
 
     def parse(self, block: bytes) -> tuple[pl.DataFrame, int]:
         """Return the requests in a block, and how many lines are none."""
-        if not block.isascii():
-            block = block.decode("utf-8", "replace").encode()
-        if self._tokens is None:
-            lines = _lines(block)
+        block = as_text(block)
+        if self.coloured and b"\x1b" in block:
+            block = _COLOURS.sub(b"", block)
+        if self.tokens is None:
+            lines = lines_of(block)
             found = self._match(lines)
-            return complete(found), _written(lines) - found.height
-        plain, odd = self._take(block, self._tokens)
+            return complete(found), written(lines) - found.height
+        plain, odd = self._split(block, self.tokens)
         if not len(odd):
             return complete(plain), 0
-        lines = _lines(block)[odd]
+        lines = lines_of(block)[odd]
         found = self._match(lines)
         both = plain.merge_sorted(found.select(plain.columns), "row") if found.height else plain
-        return complete(both), _written(lines) - found.height
+        return complete(both), written(lines) - found.height
 
-    @cached_property
-    def _tokens(self) -> tuple[str | Field, ...] | None:
-        """What stands between spaces in plain lines, up to the last wanted field.
-
-        None if the format has no such form: then every line is matched.
-        """
-        tokens: list[list[str | Field]] = [[]]
-        for piece in _expanded(self.pieces):
-            first, *more = piece.split(" ") if isinstance(piece, str) else [piece]
-            if first != "":
-                tokens[-1].append(first)
-            tokens += [[text] if text else [] for text in more]
-        found: list[str | Field] = []
-        for token in tokens:
-            fields = [part for part in token if isinstance(part, Field)]
-            around = "".join("\0" if isinstance(part, Field) else part for part in token)
-            if not fields:
-                found.append(around)
-            elif around == "\0".join(_AROUND.get(fields[0].name, ("", ""))):
-                found.append(fields[0])
-            else:
-                found.append(Field("?"))
-        wanted = [at for at, token in enumerate(found) if isinstance(token, Field) and token.name]
-        found = found[: wanted[-1] + 1]
-        names = [token.name for token in found if isinstance(token, Field)]
-        # A name may have spaces; that it has none is told by the quote that comes behind it.
-        told = "user" not in names or "method" in names[names.index("user") :]
-        return tuple(found) if told and {*names} <= _PLAIN else None
-
-    @cached_property
-    def _pattern(self) -> str:
-        """The regular expression of a line, up to the last wanted field."""
-        wanted = [at for at, piece in enumerate(self.pieces) if piece != Field()]
-        last = max(at for at in wanted if isinstance(self.pieces[at], Field))
-        pattern = "^"
-        for at, piece in enumerate(self.pieces[: last + 1]):
-            if isinstance(piece, str):
-                pattern += re.escape(piece)
-                continue
-            behind = "".join(part for part in self.pieces[at + 1 : at + 2] if isinstance(part, str))
-            before = "".join(part for part in self.pieces[:at][-1:] if isinstance(part, str))
-            if piece.name == "local":
-                pattern += f"(?P<day>{DAY}) (?P<zone>{ZONE})"
-            elif before.endswith('"') and behind.startswith('"') and piece.name != "status":
-                pattern += f"(?P<{piece.name}>{_QUOTED})" if piece.name else _QUOTED
-            else:
-                shape = _PATTERNS.get(piece.name) or f"[^{re.escape(behind[:1])}]*"
-                pattern += f"(?P<{piece.name}>{shape})" if piece.name else shape
-        behind = "".join(part for part in self.pieces[last + 1 : last + 2] if isinstance(part, str))
-        if behind[:1] in {"", '"'}:
-            return pattern + (behind[:1] or "$")
-        return f"{pattern}(?:{re.escape(behind[0])}|$)"
-
-    def _take(
-        self, block: bytes, tokens: tuple[str | Field, ...]
-    ) -> tuple[pl.DataFrame, pl.Series]:
+    def _split(self, block: bytes, tokens: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
         """Return the requests of plain lines, and the numbers of the other lines."""
-        split = pl.scan_csv(
-            b"-\n" + block,  # a first line of ours: nothing else is taken for a mark of a file type
-            schema={str(at): pl.String for at in range(len(tokens))},
-            separator=" ",
-            quote_char=None,
-            has_header=False,
-            skip_lines=1,
-            truncate_ragged_lines=True,
-            extra_columns="ignore",
-            empty_string_is_null=False,
-            glob=False,
-        )
+        split = split_lines(block, " ", [str(at) for at in range(len(tokens))])
         columns, checks = {}, []
-        for at, token in enumerate(tokens):
-            column = pl.col(str(at))
-            if isinstance(token, str):
-                checks.append(column == token)
-            elif token.name:
-                column, check = _plain(token.name, column)
-                checks.append(check)
-                columns[token.name] = column
+        for at, name in enumerate(tokens):
+            field = pl.col(str(at))
+            if name.startswith("="):
+                checks.append(field == name[1:])
+            if not name or name.startswith("="):
+                continue
+            check, bare = _PLAIN.get(name, (self._is_plain, lambda field: field))
+            checks.append(check(field))
+            columns[name] = bare(field)
         found = split.select(plain=pl.all_horizontal(checks), **columns).collect()
-        if {"day", "zone"} <= columns.keys():
-            found = found.with_columns(local_times(found["day"], found["zone"])).drop("day", "zone")
+        found = self._timed(found.drop("version", strict=False).with_row_index("row"))
+        if "time" in found.columns:
             found = found.with_columns(pl.col("plain") & pl.col("time").is_not_null())
-        found = found.with_row_index("row")
         odd = found["row"].filter(~found["plain"])
-        plain = found.filter("plain") if len(odd) else found
-        return _finish(plain.drop("plain", "version", strict=False)), odd
+        return _finish((found.filter("plain") if len(odd) else found).drop("plain")), odd
+
+    def _is_plain(self, field: pl.Expr) -> pl.Expr:
+        return pl.lit(True) if self.writing.odd is None else ~field.str.contains(self.writing.odd)
 
     def _match(self, lines: pl.DataFrame) -> pl.DataFrame:
-        """Return the requests of lines that the regular expression matches, with their rows."""
-        found = lines.select(
-            "row", pl.col("line").str.extract_groups(self._pattern).alias("found")
-        ).unnest("found")
-        found = found.filter(pl.any_horizontal(pl.exclude("row").is_not_null()))
-        if "day" in found.columns:
-            found = found.with_columns(local_times(found["day"], found["zone"])).drop("day", "zone")
-        if "request" in found.columns:
-            request = pl.col("request").str.extract_groups(_REQUEST_LINE).struct
-            found = found.with_columns(
-                method=request.field("method"),
-                target=pl.coalesce(request.field("target"), request.field("bare")),
-            ).drop("request")
+        """Return the requests of lines that the regular expression matches, with their numbers."""
+        fields = pl.col("line").str.extract_groups(self.pattern).alias("fields")
+        found = lines.select("row", fields).unnest("fields")
+        found = self._timed(found.filter(pl.any_horizontal(pl.exclude("row").is_not_null())))
         if "time" in found.columns:
             found = found.filter(pl.col("time").is_not_null())
+        if "socket" in found.columns:
+            opened = pl.col("socket").is_not_null()
+            found = found.with_columns(
+                target=pl.coalesce("target", "socket"),
+                kind=pl.when(opened).then(pl.lit("ws")),
+                status=pl.when(opened).then(pl.col("status").fill_null("101")).otherwise("status"),
+            ).drop("socket")
+        if "request" in found.columns:
+            line = pl.col("request").str.extract_groups(_REQUEST_LINE).struct
+            found = found.with_columns(
+                method=line.field("method"),
+                target=pl.coalesce(line.field("target"), line.field("bare")),
+            ).drop("request")
+        text, path = self.writing.text, self.writing.path
+        readers = {
+            "method": text,
+            "target": path,
+            "decoded": path,
+            "user": text,
+            "host": text,
+            "forwarded": text,
+        }
         return _finish(
             found.with_columns(
-                pl.col(name).map_elements(unescape, return_dtype=pl.String)
-                for name, unescape in _ESCAPED.items()
+                read(pl.col(name))
+                for name, read in readers.items()
                 if name in found.columns and found[name].str.contains("\\", literal=True).any()
             )
         )
 
-
-#: Fields of which clients can choose the text, and how it is told.
-_ESCAPED = {
-    "method": unescape_text,
-    "target": unescape_path,
-    "user": unescape_text,
-    "host": unescape_text,
-    "forwarded": unescape_text,
-}
-
-
-def _expanded(pieces: Iterable[str | Field]) -> Iterator[str | Field]:
-    """Yield pieces, and for a field that holds others these, with the spaces between them."""
-    for piece in pieces:
-        parts = _PARTS.get(piece.name) if isinstance(piece, Field) else None
-        if parts is None:
-            yield piece
-            continue
-        for at, name in enumerate(parts):
-            yield from ([" "] if at else [])
-            yield Field(name)
-
-
-def _plain(name: str, column: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """Return a plain line's field without what stands around it, and whether it is as it must be.
-
-    What passes, the regular expression takes for the same.
-    """
-    no_escape = ~column.str.contains(r'["\\]')
-    if name == "peer":
-        return column, column != ""
-    if name == "method":
-        return column.str.slice(1), column.str.contains('^"[A-Z]+$')
-    if name == "version":
-        return pl.lit(None, pl.String), column.str.contains('^HTTP/[0-9.]+"$')
-    if name == "day":
-        return column.str.slice(1), column.str.starts_with("[")
-    if name == "zone":
-        return column.str.head(5), column.str.contains(r"^[+-][0-9]{4}\]$")
-    if name == "status":
-        return column, column.str.contains("^[0-9]{3}$")
-    return column, no_escape
+    def _timed(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Return fields with their time in place of what tells it."""
+        names = {*found.columns}
+        if "day" in names:
+            time = local_times(found["day"], found["zone"])
+        elif "iso" in names:
+            time = iso_times(found["iso"])
+        elif "written" in names and self.time_pattern is not None:
+            time = written_times(found["written"], self.time_pattern)
+        elif units := names & {"seconds", "milliseconds", "microseconds"}:
+            (unit,) = units
+            time = epoch_times(found[unit], unit)
+        else:
+            return found
+        told = "day", "zone", "iso", "written", "seconds", "milliseconds", "microseconds"
+        return found.with_columns(time).drop(told, strict=False)
 
 
 def _finish(found: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame's columns from texts: what is absent is null, the query is cut off."""
-    made: dict[str, pl.Expr] = {}
-    columns = set(found.columns)
-    if "target" in columns:
+    """Return a frame's columns from fields: what is absent is null, the query is cut off."""
+    names, made = {*found.columns}, dict[str, pl.Expr]()
+    if "address" in names:
+        made["peer"] = pl.coalesce(pl.col("address").str.extract(ADDRESS), "address")
+    if "url" in names:
+        parts = pl.col("url").str.extract_groups(_URL).struct
+        # What could not be read has a method that is none, and no path.
+        made["method"] = pl.when(pl.col("method") != "-").then("method")
+        made["path"] = pl.when(pl.col("method") != "-").then(parts.field("path"))
+        made["host"] = parts.field("host")
+    if "target" in names:
         made["path"] = pl.col("target").str.splitn("?", 2).struct.field("field_0")
-    if "status" in columns:
-        made["status"] = pl.col("status").cast(pl.UInt16)
-        switched = pl.col("status") == "101"
-        made["protocol"] = pl.when(switched).then(pl.lit("websocket")).otherwise(pl.lit("http"))
-    else:
-        made["protocol"] = pl.lit("http")
+    if "decoded" in names:
+        path = pl.col("decoded").str.replace_all("%", "%25", literal=True)
+        made["path"] = path.str.replace_all("?", "%3F", literal=True)
     for name, column in (("user", "account"), ("host", "host"), ("forwarded", "forwarded")):
-        if name in columns:
+        if name in names:
             made[column] = pl.when(~pl.col(name).is_in(["-", ""])).then(pl.col(name))
+    switched = [pl.lit(False)]
+    if "status" in names:
+        made["status"] = pl.col("status").cast(pl.UInt16)
+        switched.append(pl.col("status") == "101")
+    if "kind" in names:
+        switched.append(pl.col("kind").is_in(["ws", "wss"]))
+    websocket = pl.any_horizontal(switched)
+    made["protocol"] = pl.when(websocket).then(pl.lit("websocket")).otherwise(pl.lit("http"))
     return found.with_columns(**made)
 
 
-def _lines(block: bytes) -> pl.DataFrame:
-    """Return the lines of a block, with their numbers; rows are those of the CSV reader."""
+def as_text(block: bytes) -> bytes:
+    """Return a block as UTF-8; bytes that are none become U+FFFD."""
+    return block if block.isascii() else block.decode("utf-8", "replace").encode()
+
+
+def split_lines(block: bytes, separator: str, names: Sequence[str]) -> pl.LazyFrame:
+    """Return what a block's lines have between separators, as texts; a row for each line."""
+    # A first line of ours has all columns, and nothing of the log is taken for a mark of its type.
+    ours = separator.join("-" for _ in names).encode()
+    return pl.scan_csv(
+        ours + b"\n" + block,
+        schema=dict.fromkeys(names, pl.String),
+        separator=separator,
+        quote_char=None,
+        has_header=False,
+        truncate_ragged_lines=True,
+        extra_columns="ignore",
+        empty_string_is_null=False,
+        glob=False,
+    ).slice(1)
+
+
+def lines_of(block: bytes) -> pl.DataFrame:
+    """Return the lines of a block, with their numbers: the rows of the CSV reader."""
     lines = pl.read_lines(b"-\n" + block, name="line", glob=False).slice(1)
     return lines.with_row_index("row")
 
 
-def _written(lines: pl.DataFrame) -> int:
+def written(lines: pl.DataFrame) -> int:
     """Return how many lines are not blank."""
     return int((lines["line"].str.strip_chars() != "").sum())

@@ -1,0 +1,165 @@
+"""Replaying logs: read, judged and counted, block by block, in two threads."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from georestrict.errors import ConfigurationError, FormatError
+from georestrict.replay.counting import Counting
+from georestrict.replay.events import is_events, recorded, requests_of
+from georestrict.replay.formats import Format, detect
+from georestrict.replay.judging import Counted, Judge
+from georestrict.replay.reading import BLOCK, Progress, blocks
+from georestrict.replay.summary import File
+
+_STDIN = "-"
+_THREADS = 2
+_PEEKED = 1 << 16  # bytes of a log that tell when it begins
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Some logs, and the format that they are said to have; None: each is looked at."""
+
+    paths: Sequence[str]
+    format: Format | None = None
+    header: str = "X-Forwarded-For"  #: of which the value is wanted where a log has several
+    block: int = BLOCK  #: bytes
+
+    def __post_init__(self) -> None:
+        """Check that no log is named twice: its requests would count twice."""
+        seen: dict[object, str] = {}
+        for path in self.paths:
+            key: object = path
+            if path != _STDIN and Path(path).is_file():
+                status = Path(path).stat()
+                key = status.st_dev, status.st_ino
+            if key in seen:
+                raise ConfigurationError(
+                    f"{path}: is the same file as {seen[key]}, so its requests would count twice; "
+                    "name it once"
+                )
+            seen[key] = path
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes there are to read, as they lie there; None if that is not known."""
+        if not all(Path(path).is_file() for path in self.paths):
+            return None
+        return sum(Path(path).stat().st_size for path in self.paths)
+
+    def replay(self, judge: Judge | None, progress: Progress | None = None) -> Counting:
+        """Judge every request; without a judge, sum what events say was decided.
+
+        Raises:
+            ConfigurationError: if a format cannot be told, or if there is nobody to judge requests
+                or events that cannot be judged.
+            FormatError: if a log is damaged, or none of its lines is a request.
+            OSError: if it cannot be read.
+        """
+        counting = Counting()
+        paths = self.paths
+        if judge is not None and judge.in_order:
+            paths = sorted(paths, key=self._begins)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for path in paths:
+                self._replay(path, judge, counting, pool, progress)
+        if not counting.requests:
+            raise FormatError(
+                f"{', '.join(map(_name, self.paths))}: no line at all, so nobody would be hit or "
+                "spared; name logs that hold requests"
+            )
+        return counting
+
+    def _replay(
+        self,
+        path: str,
+        judge: Judge | None,
+        counting: Counting,
+        pool: ThreadPoolExecutor,
+        progress: Progress | None,
+    ) -> None:
+        requests = unparsed = 0
+        written: Format | None = None
+        waiting: deque[Future[_Read]] = deque()
+
+        def take() -> None:
+            nonlocal requests, unparsed
+            read = waiting.popleft().result()
+            found = read.tell()
+            counting.add(found)
+            counting.unjudged += read.unjudged
+            requests, unparsed = requests + found.requests, unparsed + read.unparsed
+
+        with closing(blocks(path, self.block, progress)) as source:
+            for block in source:
+                if written is None:
+                    written = (self.format or detect(block, self.header)).begin(block)
+                waiting.append(pool.submit(_read, block, written, judge))
+                if len(waiting) > _THREADS:
+                    take()
+            while waiting:
+                take()
+        name = "-" if written is None else written.name
+        if unparsed and not requests:
+            raise FormatError(
+                f"{_name(path)}: none of its {unparsed:,} lines is a request in the format {name}; "
+                "say which one it has with --format"
+            )
+        counting.unparsed += unparsed
+        counting.files.append(
+            File(name=_name(path), format=name, requests=requests, unparsed=unparsed)
+        )
+
+    def _begins(self, path: str) -> datetime:
+        """Return when a log's first request was; the standard input's cannot be looked at."""
+        if path == _STDIN:
+            return _NEVER
+        with closing(blocks(path, _PEEKED)) as source:
+            block = next(source, b"")
+        if not block:
+            return _NEVER
+        frame, _ = (self.format or detect(block, self.header)).begin(block).parse(block)
+        first = frame.get_column("time").min()
+        return first if isinstance(first, datetime) else _NEVER
+
+
+class _Read(NamedTuple):
+    """What was read of a block."""
+
+    tell: Callable[[], Counted]  #: what was found; where the order matters, it is judged then
+    unparsed: int
+    unjudged: int = 0
+
+
+def _read(block: bytes, written: Format, judge: Judge | None) -> _Read:
+    frame, unparsed = written.parse(block)
+    unjudged = 0
+    if judge is None:
+        if not is_events(frame):
+            raise ConfigurationError(
+                f"a log in the format {written.name} does not tell what was decided; name the "
+                "policy to judge it by, with --policy FILE"
+            )
+        found = recorded(frame)
+        return _Read(lambda: found, unparsed)
+    if is_events(frame):
+        frame, unjudged = requests_of(frame)
+    if judge.in_order:
+        return _Read(partial(judge.judge, frame), unparsed, unjudged)
+    found = judge.judge(frame)
+    return _Read(lambda: found, unparsed, unjudged)
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == _STDIN else os.fspath(path)

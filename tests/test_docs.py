@@ -56,11 +56,12 @@ POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
+METRICS = ROOT / "docs/metrics.md"
 QUICKSTART = ROOT / "docs/quickstart.md"
 CONCEPTS = ROOT / "docs/concepts.md"
 PRIVACY = ROOT / "docs/privacy.md"
 # the pages whose blocks run here
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY]
+RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY, METRICS]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     {

@@ -111,7 +111,13 @@ def tells(client: httpx.Client, allowed: int, blocked: int) -> None:
     assert told(client, "georestrict_countries_total") == countries
 
 
-@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["each imports", "preload"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="each imports", marks=pytest.mark.slow),
+        pytest.param(("--preload",), id="preload"),
+    ],
+)
 def test_the_workers_of_gunicorn_add_up_exactly_when_some_die_and_others_come(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
@@ -140,6 +146,7 @@ def test_the_workers_of_gunicorn_add_up_exactly_when_some_die_and_others_come(
         tells(client, allowed + new.total(), 10)
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_by_itself_writes_what_is_left(tmp_path: Path) -> None:
     with serving(tmp_path, "--max-requests", "7", every=3600) as client:
         workers: Counter[str] = Counter()
@@ -147,16 +154,80 @@ def test_a_worker_that_ends_by_itself_writes_what_is_left(tmp_path: Path) -> Non
             workers[ask(client, GB)] += 1
         ended = {pid for pid, _ in workers.most_common()[:-3]}
         assert ended
-    # the server is down: every worker has ended, and only their files are left
+    assert left_in(tmp_path / "metrics") == workers.total()
+
+
+ASGI_APP = """
+import os
+from georestrict.address import TrustedProxies
+from georestrict.asgi import GeoRestrictMiddleware
+from georestrict.metrics import instrument
+from georestrict.testing import tiny_database
+
+
+async def inner(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+
+app = GeoRestrictMiddleware(inner, block=["CN"], client=TrustedProxies("127.0.0.1"),
+                            database=tiny_database({"81.2.69.0/24": "GB"}))
+instrument(every=3600)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["uvicorn", "app:app", "--no-proxy-headers"], id="uvicorn"),
+        pytest.param(
+            ["granian", "app:app", "--interface", "asgi"], id="granian", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_an_asgi_server_that_kills_its_workers_lets_them_write_what_is_left_before(
+    tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "app.py").write_text(ASGI_APP)
+    shared = tmp_path / "metrics"
+    shared.mkdir()
+    (port,) = free_ports(1)
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(shared), "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, "--workers", "2", "--port", str(port)],
+            cwd=tmp_path, env=environment, stdout=log, stderr=log,
+        )  # fmt: skip
+    workers: Counter[str] = Counter()
+    try:
+        wait_until(lambda: server.poll() is not None or accepts(port))
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
+            while len(workers) < 2:
+                workers[ask(client, GB)] += 1
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    assert left_in(shared) == workers.total(), (tmp_path / "log").read_text()
+
+
+def left_in(folder: Path) -> float:
+    """How many requests the files of processes that have ended count."""
     code = textwrap.dedent(f"""
         from prometheus_client import CollectorRegistry, multiprocess
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, {str(tmp_path / "metrics")!r})
+        multiprocess.MultiProcessCollector(registry, {str(folder)!r})
         found = [s.value for m in registry.collect() for s in m.samples if s.name == "georestrict_decisions_total"]
         print(sum(found))
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) == workers.total()
+    return float(done.stdout)
 
 
 FORKS = """

@@ -16,7 +16,16 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.proxies import ROOT, accepts, free_ports
+from tests.proxies import (
+    ROOT,
+    Programs,
+    accepts,
+    free_ports,
+    listening,
+    passing_to,
+    read_recipes,
+)
+from tests.proxies import ask as proxied
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.once
@@ -304,3 +313,30 @@ def test_where_processes_share_metrics_a_missing_folder_is_an_error_that_says_so
     )
     assert done.returncode == 1
     assert "which is no folder; make one that is empty whenever the server starts" in done.stderr
+
+
+@pytest.mark.needs("nginx")
+def test_a8_behind_a_real_nginx_that_drops_the_header_the_counter_says_that_it_is_missing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "app.py").write_text(APP.replace("EVERY", "1"))
+    app, edge = free_ports(2)
+    recipe = read_recipes()["one-nginx"].nginx[0]
+    # A client's own "Connection: X-Forwarded-For" has such a proxy take the header for its own hop's.
+    kept = "map $http_connection $kept { default $proxy_add_x_forwarded_for; ~*forwarded ''; }"
+    location = passing_to(app, recipe.replace("$proxy_add_x_forwarded_for", "$kept"))
+    with Programs(tmp_path) as programs:
+        command = [sys.executable, "-m", "gunicorn", "app:app", "--bind", f"127.0.0.1:{app}"]
+        programs.start("gunicorn", [*command, "--chdir", str(tmp_path)], app)
+        programs.start_nginx(f"{kept}\n{listening(edge, location)}", edge)
+        programs.wait()
+        for lines in ([], [b"X-Forwarded-For: 81.2.69.142"]):
+            dropping = [b"Connection: close, X-Forwarded-For", *lines]
+            assert proxied(edge, "", *dropping, address=CN).status == 403
+        assert proxied(edge, "", address=GB).status == 200
+        with httpx.Client(base_url=f"http://127.0.0.1:{app}", timeout=30) as client:
+            assert told(client, "georestrict_client_unresolved_total") == {("header_missing",): 2}
+            assert told(client, "georestrict_decisions_total") == {
+                ("allow", "default"): 1,
+                ("block", "unresolved"): 2,
+            }

@@ -14,7 +14,7 @@ VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version(
 STAMP := $(VENV)/installed-$(VERSION)-$(subst /,_,$(firstword $(CC)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-slow test-all coverage bench check lint type format docs data data-report wheel clean
+.PHONY: demo test test-slow test-all coverage bench check lint type format docs site data data-report outlines wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -37,7 +37,7 @@ bench: $(STAMP)
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python benchmarks/run.py $(QUESTION)
 
-check: lint type docs
+check: lint type docs site
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -48,6 +48,12 @@ type: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/pytest tests/test_docs.py
+
+# The documentation in build/site, made afresh: what Sphinx has kept, it does not warn of again.
+site: $(STAMP)
+	rm -rf build/site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --fresh-env \
+	    --conf-dir docs --doctree-dir build/doctrees . build/site
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -60,6 +66,11 @@ data: $(STAMP)
 # Measures the default data against references that are fetched and not committed; four to five minutes.
 data-report: $(STAMP)
 	$(BIN)/python -m data.report
+
+# The world map of the replay's report, from Natural Earth; ACCEPT=1 writes it.
+outlines: $(STAMP)
+	$(BIN)/pip install --quiet pycountry==26.2.16 shapely==2.2.0
+	$(BIN)/python -m data.outlines $(if $(ACCEPT),--accept)
 
 wheel: $(STAMP)
 	$(BIN)/python tests/wheel.py

@@ -37,7 +37,7 @@ TARGET = Path(__file__).parents[1] / "georestrict/replay/page/world.json"
 FILE = "countries-50m.json"
 SOURCE = {
     "package": "world-atlas",
-    "version": "2.0.2",  # Natural Earth 4.1.0, as its README says; published 2018-10
+    "version": "2.0.2",  # Natural Earth 4.1.0, as its README says
     "sha256": {FILE: "04342cdc1e3016bcd7db1630de95684d67b79fe3c8c460321e87aef469502394"},
 }
 
@@ -68,6 +68,8 @@ REGIONS = {
     ("AUS", "CC"): (96, -13, 97.5, -11.5),
     ("RUS", "UA"): (32, 44, 36.7, 46.3),
 }
+#: Of Morocco in Natural Earth, what lies south of 27°40' north has the code EH in ISO 3166-1.
+SAHARA = shapely.box(-18, 20, -8, 27 + 2 / 3)
 #: Where those are that are too small for 1:50m: east, north (the capitals, or the middle).
 POINTS = {
     "BQ": (-68.27, 12.15),
@@ -105,6 +107,9 @@ def world(topology: dict[str, Any]) -> str:
     """Return the file: size, the path of each country, and where its label may stand."""
     parts: dict[str, list[Polygon]] = defaultdict(list)
     for code, polygon in polygons(topology):
+        if code == "MA":
+            parts["EH"] += shapely.get_parts(polygon & SAHARA).tolist()
+            polygon -= SAHARA
         parts[code].append(polygon)
     del parts["AQ"]  # it would take a quarter of the map
     codes = sorted(parts)
@@ -211,7 +216,7 @@ def equal_earth(longitude: float, latitude: float) -> tuple[float, float]:
 def path(shape: BaseGeometry, west: float, north: float) -> str:
     """Return a shape as an SVG path with whole, relative coordinates."""
     text = []
-    for polygon in shapely.get_parts(shape):
+    for polygon in shapely.orient_polygons(shapely.get_parts(shape)):  # holes the other way
         for ring in (polygon.exterior, *polygon.interiors):
             points = [(round(x - west), round(north - y)) for x, y in ring.coords[:-1]]
             if len(set(points)) < 3:

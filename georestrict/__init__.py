@@ -2,6 +2,9 @@
 
 The paved path: a :class:`Policy` over a :class:`Database` makes an :class:`Engine`, and the
 middlewares in ``georestrict.asgi`` and ``georestrict.wsgi`` enforce what it decides.
+
+PYTEST_DONT_REWRITE: pytest rewrites packages that come with a plugin, and would warn where this one
+is imported before pytest starts.
 """
 
 from georestrict._core import BACKEND

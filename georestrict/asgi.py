@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from inspect import isawaitable
 from threading import Thread
 from typing import Any
 
 from georestrict._core import AsgiGate
 from georestrict.address import UNIX_PEER
-from georestrict.decision import Decision
 from georestrict.endpoints import Around, around, overrule
 from georestrict.guard import Change, Guard, Judgement, Received
 from georestrict.mounts import find_paths
-from georestrict.observe import logger
 from georestrict.policy import Action
 from georestrict.request import Request
 from georestrict.response import Caller, Response
@@ -61,22 +60,32 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         """Tell the gate what it needs."""
         app = self._asked if self.policies else self.app
         way_in = None if self.guard_caches or self.unwatched else self.way_in
-        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
+        sampling = None
+        if self.observer.options.allows:
+            looked, drawn = partial(self.guarded, drawn=False), partial(self.guarded, drawn=True)
+            sampling = looked, drawn, self.observer.draw
+        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in, sampling)
 
-    async def guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Decide about one connection, whatever it is."""
+    async def guarded(
+        self, scope: Scope, receive: Receive, send: Send, drawn: bool | None = None
+    ) -> None:
+        """Decide about one connection, whatever it is.
+
+        ``drawn`` is whether it is one of the sample that events tell of; None if nobody drew.
+        """
         self.begin()
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             if kind == "lifespan":
                 self.start_accounts()
+                send = self._flushing(send)
             else:
                 self.observer.once(
                     kind, f"scope type {kind!r} carries no client address: passed through unguarded"
                 )
             await self.app(scope, receive, send)
             return
-        judgement = self.judge(_request, scope)
+        judgement = self.judge(_request, scope, drawn=drawn)
         decision = judgement.decision
         plain = decision.plain_allow
         if self.annotate or not plain:
@@ -86,8 +95,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
         if decision.action is Action.BLOCK:
             await self._refuse(judgement, scope, receive, send)
             return
-        if not plain:
-            self._log(judgement, scope)
+        self._log(judgement, scope)
         if self.policies or self.change(judgement, cached=kind == "http") is not None:
             await self._asked(scope, receive, send, judgement)
         else:
@@ -124,9 +132,9 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             if isawaitable(told):
                 await told
         except Exception:
-            logger.exception("on_decision failed; the request goes on")
+            self.observer.defects.exception("on_decision failed; the request goes on")
 
-    def telling(self, account: str, decision: Decision) -> Callable[[], None]:
+    def telling(self, account: str, judgement: Judgement) -> Callable[[], None]:
         """Return what tells the app from any thread, in the loop that serves the request.
 
         Where that is not asyncio's (but trio's), the hook has a thread and a loop of its own.
@@ -136,10 +144,10 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             try:
                 await told
             except Exception:
-                logger.exception("on_account_flagged failed")
+                self.observer.defects.exception("on_account_flagged failed")
 
         async def alone() -> None:
-            told = self.flag(account, decision)
+            told = self.flag(account, judgement)
             if isawaitable(told):
                 await finish(told)
 
@@ -149,7 +157,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             return lambda: Thread(target=lambda: asyncio.run(alone())).start()
 
         def start() -> None:
-            told = self.flag(account, decision)
+            told = self.flag(account, judgement)
             if isawaitable(told):
                 task = loop.create_task(finish(told))
                 self._tasks.add(task)  # the loop itself keeps none (asyncio.create_task)
@@ -159,7 +167,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
             try:
                 loop.call_soon_threadsafe(start)
             except RuntimeError:  # the server has ended its loop
-                logger.exception("on_account_flagged was not called")
+                self.observer.defects.exception("on_account_flagged was not called")
 
         return tell
 
@@ -204,18 +212,25 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
                 given = hook(judgement.decision, scope)
                 return self.finished(await given if isawaitable(given) else given, caller)
             except Exception:
-                logger.exception("the app's own response failed; the json form is sent")
+                self.observer.defects.exception(
+                    "the app's own response failed; the json form is sent"
+                )
         return self.shipped(judgement, caller)
 
     def _log(self, judgement: Judgement, scope: Scope, response: Response | None = None) -> None:
-        self.observer.decided(
-            judgement.decision,
-            judgement.client,
-            str(scope.get("method", "WEBSOCKET")),
-            judgement.request.path,
-            None if response is None else response.request_id,
-            judgement.data,
-        )
+        if judgement.ticket is not None:
+            method = str(scope.get("method", "WEBSOCKET"))
+            self.log(judgement, method, None if response is None else response.request_id)
+
+    def _flushing(self, send: Send) -> Send:
+        """Tell what was not told when the app has shut down, and before the server does."""
+
+        async def flushed(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                self.flush_events()
+            await send(message)
+
+        return flushed
 
 
 class _Asked(Around):

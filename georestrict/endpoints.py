@@ -111,7 +111,7 @@ class Around(ABC):
     def _judge(self, name: str) -> None:
         engine = self._guard.policies[name]
         snapshot = self._in_force.get(engine, engine.snapshot)  # one may have data of its own
-        judgement = self._guard.judge(self.read, self.where, snapshot, self._identity)
+        judgement = self._guard.judge(self.read, self.where, (engine, snapshot), self._identity)
         self._identity = judgement.request.identity
         if judgement.decision.plain_allow:
             return

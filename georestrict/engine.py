@@ -238,9 +238,11 @@ class Engine:
         Exact, reloads included; what ``decide`` answers is not counted.
         """
         found: dict[Decision, int] = {}
-        for tally in dict.fromkeys((*self._tallies.values(), *self._fading)):
-            if tally.count:
-                found[tally.decision] = found.get(tally.decision, 0) + tally.count
+        with _SWAPPING:  # else a reload may be moving what one tally has counted to another
+            tallies = dict.fromkeys((*self._tallies.values(), *self._fading))
+            for tally in tallies:
+                if tally.count:
+                    found[tally.decision] = found.get(tally.decision, 0) + tally.count
         return found
 
     def lookup(self, address: Address) -> Location:
@@ -437,12 +439,14 @@ class Engine:
         Else policies whose rules have other names each time would fill the memory. What a request
         under way may still count by is kept until the next reload, and for good if it did.
         """
-        for tally in self._fading:
-            if not tally.count:
-                continue
-            kept = self._tallies.setdefault(tally.decision, tally)
-            for _ in range(0 if kept is tally else tally.count):
-                kept.add()
+        with _SWAPPING:
+            for tally in self._fading:
+                if not tally.count:
+                    continue
+                kept = self._tallies.setdefault(tally.decision, tally)
+                for _ in range(0 if kept is tally else tally.count):
+                    kept.add()
+            self._fading = ()
         used = {*replaced.tallies, *self.snapshot.tallies}
         fading = [each for each in [*self._tallies.values()] if not (each.count or each in used)]
         self._fading = tuple(fading)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
 
 from georestrict.accounts import Accounts
 from georestrict.address import (
@@ -22,7 +25,9 @@ from georestrict.database import Database
 from georestrict.decision import Decision, Reason
 from georestrict.engine import Engine
 from georestrict.errors import ConfigurationError
-from georestrict.observe import Observer, logger
+from georestrict.observe import Events, Observer, logger
+from georestrict.observe.ledger import Ticket
+from georestrict.observe.observer import id_of, shown_place
 from georestrict.policy import Action, Policy
 from georestrict.policy.responses import ResponseType
 from georestrict.request import Identity, Request
@@ -40,6 +45,7 @@ from georestrict.response import (
     warnings,
 )
 from georestrict.snapshot import Snapshot
+from georestrict.stopwatch import Stopwatch
 
 # Blocks that say something about the account: it came from where the policy does not want it. Of
 # the others a network, a proxy or we ourselves may be the cause. A rule on everywhere but some
@@ -47,6 +53,16 @@ from georestrict.snapshot import Snapshot
 _ABOUT_ACCOUNTS = (Reason.COUNTRY, Reason.CATEGORY, Reason.NETWORK, Reason.ACCOUNT, Reason.DEFAULT)
 
 Change = Callable[[Iterable[tuple[str, str]]], list[tuple[str, str]]]
+
+
+_Kept = TypeVar("_Kept")
+
+
+class Listener(Protocol):
+    """Who wants to know the middlewares of a process: their metrics."""
+
+    def meet(self, guard: Guard) -> None:
+        """Take note of a middleware."""
 
 
 class Received(NamedTuple):
@@ -66,6 +82,9 @@ class Judgement(NamedTuple):
     request: Request
     policy: Policy
     data: date | None  #: of the countries
+    engine: Engine
+    snapshot: str  #: its id
+    ticket: Ticket | None  #: for its event; None: it is only counted
 
 
 class Guard:
@@ -110,6 +129,7 @@ class Guard:
         watch: reload when a file of the policy, its lists or the database has changed: True looks
             every second, a number as often as it says (``Engine.watch``). It begins with the first
             request, in every process that serves.
+        events: what of a request is told in the log (``georestrict.observe.Events``), and how much.
         require_data: whether a database that is missing or unusable is an error at start. With
             False every public address is ``no_data`` until a reload finds the database.
 
@@ -144,6 +164,7 @@ class Guard:
         guard_caches: bool = False,
         policies: Mapping[str, Policy | str | Path | Mapping[str, Any] | Engine] | None = None,
         watch: bool | float = False,
+        events: Events | None = None,
         require_data: bool = True,
     ) -> None:
         hooks = {
@@ -162,6 +183,10 @@ class Guard:
         ):
             if not isinstance(flag, bool):
                 raise ConfigurationError(f"options: {name} is {flag!r}, must be True or False")
+        if events is not None and not isinstance(events, Events):
+            raise ConfigurationError(
+                f"options: events is {events!r}, must be georestrict.observe.Events(…)"
+            )
         self.app = app
         self.engine = Engine.from_options(
             policy=policy,
@@ -185,12 +210,16 @@ class Guard:
         self.pass_preflights, self.guard_caches = pass_preflights, guard_caches
         self.responses = self._checked_responses(responses)
         self._check_awaited()
-        self.observer = Observer(self.client)
+        self.observer = Observer(self.client, events, (self.engine, *self.policies.values()))
+        self.stopwatch = Stopwatch()
         self._every = 1.0 if watch is True else watch
         self.unwatched = watch is not False
         if self.unwatched:
             self._watch(start=False)
         self.ready()
+        _MADE.add(self)
+        for listener in _all_of(_LISTENERS):
+            listener.meet(self)
 
     def ready(self) -> None:
         """Prepare what depends on the options, once they are all set."""
@@ -222,12 +251,14 @@ class Guard:
         self,
         read: Callable[[Any], Received],
         where: Any,
-        snapshot: Snapshot | None = None,
+        other: tuple[Engine, Snapshot] | None = None,
         identity: Identity | None = None,
+        drawn: bool | None = None,
     ) -> Judgement:
-        """Read a request, decide about it, and count that; by another snapshot, if one is given.
+        """Read a request, decide about it, and count that; by another engine, if one is given.
 
-        ``identity`` is who sends it, if the app may have been asked before. A defect of ours, of a
+        ``identity`` is who sends it, if the app may have been asked before, and ``drawn`` whether
+        it is one of the sample that events tell of; None if nobody drew. A defect of ours, of a
         strategy, of ``attributes``, of ``identify`` or of the server blocks the request, and says
         so in the log.
         """
@@ -235,18 +266,19 @@ class Guard:
         request: Request | None = None
         if identity is None and self.identify is not None:
             identity = Identity(self.identify, where)
-        is_first = snapshot is None
-        if snapshot is None:
-            snapshot = self.engine.snapshot
+        started = self.stopwatch.start()
+        is_first = other is None
+        engine, snapshot = (self.engine, self.engine.snapshot) if other is None else other
+        observer = self.observer
         if snapshot.asks_accounts and identity is None:
-            self.observer.once("identify", _unidentified(snapshot.policy))
+            observer.once("identify", _unidentified(snapshot.policy))
         try:
             received = read(where)
             request = received.request
             request.identity = identity
             client = self.client.resolve(received.peer, received.headers)
             if is_first:  # else it was seen already
-                self.observer.saw(received.peer, received.rewritten, received.headers, client)
+                observer.saw(received.peer, received.rewritten, received.headers, client)
             if self.attributes is not None:
                 request.tell = partial(self.attributes, where)
             tally, decision = snapshot.judge(client.address, request)
@@ -257,14 +289,53 @@ class Guard:
             ):
                 tally, decision = snapshot.preflight, snapshot.preflight.decision
         except Exception:
-            logger.exception("deciding failed; the request is refused")
+            observer.defects.exception("deciding failed; the request is refused")
             tally, decision = snapshot.failed()
             if request is None:  # it could not be read
                 request = Request(path="", identity=identity)
-        tally.add()
-        if client.address is None:
-            self.observer.unresolved(client)
-        return Judgement(decision, client, request, snapshot.policy, snapshot.data_date)
+        ticket = observer.count(engine, tally, decision, drawn if is_first else False)
+        if client.address is None and is_first:
+            observer.unresolved(client)
+        if started is not None:
+            self.stopwatch.stop(started)
+        if time.monotonic() >= observer.due:
+            observer.flush()
+        return Judgement(
+            decision,
+            client,
+            request,
+            snapshot.policy,
+            snapshot.data_date,
+            engine,
+            snapshot.id,
+            ticket,
+        )
+
+    def log(self, judgement: Judgement, method: str, request_id: str | None = None) -> None:
+        """Write the event of a decision, if it is to have one; the client was told the id."""
+        ticket = judgement.ticket
+        if ticket is not None:
+            request = judgement.request
+            self.observer.decided(
+                judgement.engine,
+                ticket,
+                judgement.decision,
+                judgement.client,
+                request,
+                method,
+                data=judgement.data,
+                policy=shown_place(judgement.policy.place),
+                snapshot=judgement.snapshot,
+                request=request_id or id_of(request),
+            )
+
+    def flush_events(self) -> None:
+        """Tell now, as numbers, the requests since the last time that have no event of their own.
+
+        It happens by itself, too: with a request once a minute (``Events.counts_every``), when the
+        server says that it shuts down (ASGI), and when the process ends by itself.
+        """
+        self.observer.flush()
 
     def own_response(self, judgement: Judgement) -> Callable[[Decision, Any], Any] | None:
         """Return the app's callable that makes the response, if the policy's form is its own."""
@@ -308,10 +379,12 @@ class Guard:
         try:
             account = judgement.request.account
             if account is not None:
-                tell = self.telling(account, decision)
+                tell = self.telling(account, judgement)
                 self.engine.remember().blocked(account, self.engine.now(), tell)
         except Exception:
-            logger.exception("counting an account's blocks failed; the request goes on")
+            self.observer.defects.exception(
+                "counting an account's blocks failed; the request goes on"
+            )
 
     def start_accounts(self) -> None:
         """Learn what other workers know of accounts before the first request, not from it on."""
@@ -319,19 +392,26 @@ class Guard:
             if engine.accounts is not None:
                 engine.accounts.start()
 
-    def flag(self, account: str, decision: Decision) -> Any:
-        """Tell the app that an account is flagged; never raise. Return what the hook returns."""
+    def flag(self, account: str, judgement: Judgement) -> Any:
+        """Tell log and app that an account is flagged; never raise. Return what the hook does."""
+        self.observer.flagged(
+            judgement.engine,
+            account,
+            judgement.decision,
+            policy=shown_place(judgement.policy.place),
+            snapshot=judgement.snapshot,
+        )
         hook = self.on_account_flagged
         try:
-            return None if hook is None else hook(account, decision)
+            return None if hook is None else hook(account, judgement.decision)
         except Exception:
-            logger.exception("on_account_flagged failed")
+            self.observer.defects.exception("on_account_flagged failed")
 
-    def telling(self, account: str, decision: Decision) -> Callable[[], None]:
+    def telling(self, account: str, judgement: Judgement) -> Callable[[], None]:
         """Return what tells the app, from any thread, that an account is flagged."""
 
         def tell() -> None:
-            self.flag(account, decision)
+            self.flag(account, judgement)
 
         return tell
 
@@ -435,6 +515,26 @@ class Guard:
                     f"options: responses[{name!r}] is {hook!r}, must be callable"
                 )
         return dict(given)
+
+
+_MADE: WeakSet[Guard] = WeakSet()
+_LISTENERS: WeakSet[Listener] = WeakSet()
+
+
+def introduce(listener: Listener) -> None:
+    """Have a listener meet the middlewares of this process: now, and each new one when it is made.
+
+    It may meet one twice. It is not kept alive.
+    """
+    _LISTENERS.add(listener)
+    for guard in _all_of(_MADE):
+        listener.meet(guard)
+
+
+def _all_of(weak: WeakSet[_Kept]) -> list[_Kept]:
+    while True:
+        with suppress(RuntimeError):  # another thread has just added one
+            return [*weak]
 
 
 def _has_to_be_awaited(hook: Any) -> bool:

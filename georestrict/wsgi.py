@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,6 @@ from georestrict._core import WsgiGate
 from georestrict.address import UNIX_PEER
 from georestrict.endpoints import Around, around, overrule
 from georestrict.guard import Change, Guard, Judgement, Received
-from georestrict.observe import logger
 from georestrict.policy import Action
 from georestrict.request import Request
 from georestrict.response import Caller, Response
@@ -45,12 +45,21 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         """Open the gate: a plainly allowed request is let through by the compiled core."""
         app = self._asked if self.policies else self.app
         way_in = None if self.guard_caches or self.unwatched else self.way_in
-        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in)
+        sampling = None
+        if self.observer.options.allows:
+            looked, drawn = partial(self.guarded, drawn=False), partial(self.guarded, drawn=True)
+            sampling = looked, drawn, self.observer.draw
+        self.open_gate(app, self.guarded, self.engine.current, self.annotate, way_in, sampling)
 
-    def guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Decide about one request, whatever it is."""
+    def guarded(
+        self, environ: Environ, start_response: StartResponse, drawn: bool | None = None
+    ) -> Iterable[bytes]:
+        """Decide about one request, whatever it is.
+
+        ``drawn`` is whether it is one of the sample that events tell of; None if nobody drew.
+        """
         self.begin()
-        judgement = self.judge(_request, environ)
+        judgement = self.judge(_request, environ, drawn=drawn)
         decision = judgement.decision
         plain = decision.plain_allow
         if self.annotate or not plain:
@@ -59,8 +68,7 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             self._announce(judgement)
         if decision.action is Action.BLOCK:
             return self._refuse(judgement, environ, start_response)
-        if not plain:
-            self._log(judgement, environ)
+        self._log(judgement, environ)
         if self.policies or self.change(judgement) is not None:
             return self._asked(environ, start_response, judgement)
         return self.app(environ, start_response)
@@ -98,7 +106,7 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
         try:
             self.on_decision(judgement.decision, judgement.request.account)
         except Exception:
-            logger.exception("on_decision failed; the request goes on")
+            self.observer.defects.exception("on_decision failed; the request goes on")
 
     def _refuse(
         self, judgement: Judgement, environ: Environ, start_response: StartResponse
@@ -116,20 +124,17 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             try:
                 return self.finished(hook(judgement.decision, environ), caller)
             except Exception:
-                logger.exception("the app's own response failed; the json form is sent")
+                self.observer.defects.exception(
+                    "the app's own response failed; the json form is sent"
+                )
         return self.shipped(judgement, caller)
 
     def _log(
         self, judgement: Judgement, environ: Environ, response: Response | None = None
     ) -> None:
-        self.observer.decided(
-            judgement.decision,
-            judgement.client,
-            str(environ.get("REQUEST_METHOD", "GET")),
-            judgement.request.path,
-            None if response is None else response.request_id,
-            judgement.data,
-        )
+        if judgement.ticket is not None:
+            method = str(environ.get("REQUEST_METHOD", "GET"))
+            self.log(judgement, method, None if response is None else response.request_id)
 
 
 class _Asked(Around):

@@ -51,8 +51,9 @@ def requests_of(total: int, shares: Mapping[str, int] = SHARES) -> dict[str, int
     weights = random.Random(8).choices(range(1, 400), k=len(others))
     for code, weight in zip(others, weights, strict=True):
         found[code] = rest * weight // sum(weights)
+    found = {key: number for key, number in found.items() if key in shares or number > 400}
     found["US"] += total - sum(found.values())
-    return {key: number for key, number in found.items() if number}
+    return found
 
 
 def split(total: int, action: str, of: float = 1.0) -> dict[str, int]:
@@ -76,7 +77,7 @@ def judged(
         if key in blocked
         else split(number, "warn")
         if key in warned
-        else split(number, "block", 0.004)
+        else split(number, "block", 0.004 if number > 2500 else 0)
         for key, number in requests.items()
     }
     every: dict[str, int] = {}
@@ -86,18 +87,24 @@ def judged(
     sanctioned = sum(by_country.get(code, {}).get("block", 0) for code in blocked)
     rest = every.get("block", 0) - sanctioned
     hours = int((LAST - FIRST) / timedelta(hours=1)) + 1
-    weights = [
-        (1.6 + (hour % 24 in range(7, 21))) * chance.uniform(0.8, 1.2)
-        * (3 if hour in range(200, 206) else 1)
-        for hour in range(hours)
-    ]  # fmt: skip
+    busy = {
+        action: [
+            (1.6 + (hour % 24 in range(*day)))
+            * chance.uniform(0.8, 1.2)
+            * (4 if action == "block" and hour in range(200, 206) else 1)
+            * (hour not in (70, 71))
+            for hour in range(hours)
+        ]
+        for action, day in (("allow", (7, 21)), ("warn", (4, 16)), ("block", (1, 11)))
+    }
     timeline = {
-        f"{FIRST + timedelta(hours=hour):%Y-%m-%dT%H}:00:00+00:00": spread(
-            every, weights[hour] / sum(weights)
-        )
+        f"{FIRST + timedelta(hours=hour):%Y-%m-%dT%H}:00:00+00:00": {
+            action: round(number * busy[action][hour] / sum(busy[action]))
+            for action, number in every.items()
+        }
         for hour in range(hours)
         if hour not in (70, 71)
-    }
+    }  # fmt: skip
     return Judged(
         policy=policy,
         by_action={"allow": 0, "warn": 0, "block": 0} | every,

@@ -260,6 +260,7 @@ starlette = Starlette(middleware=[Middleware(GeoRestrictMiddleware, block=["CN"]
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("target", "environment", "code", "told"),
     [

@@ -56,13 +56,19 @@ POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING]  # the pages whose blocks run here
+QUICKSTART = ROOT / "docs/quickstart.md"
+CONCEPTS = ROOT / "docs/concepts.md"
+PRIVACY = ROOT / "docs/privacy.md"
+# the pages whose blocks run here
+RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
-    page
-    for pattern in ("*.md", "*/*.md", "docs/**/*.md")
-    for page in ROOT.glob(pattern)
-    if not page.relative_to(ROOT).parts[0].startswith(".")
+    {
+        page
+        for pattern in ("*.md", "*/*.md", "docs/**/*.md", "examples/**/*.md")
+        for page in ROOT.glob(pattern)
+        if not page.relative_to(ROOT).parts[0].startswith(".")
+    }
 )
 PUBLIC_MODULES = [
     "accounts.store",
@@ -75,7 +81,7 @@ PUBLIC_MODULES = [
     "engine",
     "healthcheck",
     "policy.values",
-    "testing",
+    *(f"testing.{name}" for name in ("asserting", "clock", "tiny", "world")),
 ]
 # What the pages tell their reader to bring: a file of Tor's, and lists.
 BROUGHT = {

@@ -685,7 +685,7 @@ def test_a_flag_that_comes_when_the_server_has_ended_its_loop_is_logged(
     )
 
     async def serve() -> Callable[[], None]:
-        return guarded.telling("ann", engine(NO_CN).decide(CHINA))
+        return guarded.telling("ann", guarded.judge(asgi._request, web.scope_of(sent(CHINA))))
 
     tell = asyncio.run(serve())
     tell()

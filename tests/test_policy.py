@@ -475,6 +475,7 @@ def test_the_command_line_says_the_same_without_a_traceback(folder: Path, name: 
         assert re.search(words, message), (words, message)
 
 
+@pytest.mark.once
 def test_at_least_thirty_kinds_of_wrong_policies_are_told_apart(folder: Path) -> None:
     messages = set()
     for bad in (*BAD.values(), *BAD_LISTS.values()):

@@ -15,6 +15,8 @@ from tests import run
 from tests.run import Beside, beside, install_missing, steps
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 
 TESTS = """

@@ -122,6 +122,7 @@ def test_a_real_server_serves_warns_and_blocks(
         assert (again.status_code, again.text) == (200, "served")
 
 
+@pytest.mark.once  # without a compiler the demo runs in a clone of its own (tests/clone.py)
 def test_the_demo_ends_well_and_shows_every_kind_of_client() -> None:
     done = subprocess.run(
         [sys.executable, "examples/demo.py"], cwd=ROOT, capture_output=True, text=True, check=False

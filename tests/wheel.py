@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "wheelhouse"
-LICENCES = ("LICENSE", "NOTICE", "CC-BY-4.0.txt", "CC-BY-SA-4.0.txt", "CC0-1.0.txt")
+LICENCES = ("LICENSE", "NOTICE", "CC-BY-4.0.txt", "CC-BY-SA-4.0.txt", "CC0-1.0.txt", "ISC.txt")
 PROBE = """
 import georestrict
 from georestrict import Database
@@ -56,6 +56,8 @@ def main() -> int:
         assert "georestrict/accounts/merge.lua" in inside, (
             "the script for Redis is not in the wheel"
         )
+        for name in ("report.css", "report.html.jinja", "world.json"):
+            assert f"georestrict/replay/page/{name}" in inside, f"{name} is not in the wheel"
         assert not any(path.endswith((".c", ".pxi", ".pyx")) for path in inside), (
             "sources of the core are in it"
         )

@@ -159,7 +159,7 @@ there, how many are in another country: a rule that blocks the country blocks th
 GeoLite2 agree: {total["all"]["there"]:,} of IPv4, {total["ipv6"]["there"]:,} networks of /48 of IPv6 (an agreed range larger than a \
 /32 counts as one /32: else a few large allocations, mostly empty, would decide). *Hosting* and *other* are the space that the image flags as hosting, and the rest.
 
-| | IPv4 | in hosting space | elsewhere | IPv6 |
+| share | IPv4 | in hosting space | elsewhere | IPv6 |
 |---|---|---|---|---|
 | right country | {_percent(total["all"]["recall"])} | {_percent(total["hosting"]["recall"])} | \
 {_percent(total["other"]["recall"])} | {_percent(total["ipv6"]["recall"])} |

@@ -14,8 +14,10 @@ class AsgiGate(Gate):
     def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         """Return the awaitable that serves one connection."""
         found = self._admit_scope(scope)
-        if found is None or self._is_sample():
+        if found is None:
             return self._slow(scope, receive, send)
+        if self._is_sample():
+            return self._sampled()(scope, receive, send)
         tally, decision = found
         tally.add()
         if self._annotate:

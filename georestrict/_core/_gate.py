@@ -150,22 +150,46 @@ class Gate:
         current: Current,
         annotate: bool,
         way: Way | None,
+        sampling: tuple[Callable[..., Any], Callable[..., Any], Callable[[], int]] | None = None,
     ) -> None:
-        """Set everything that a request needs; until then, and without a way, all goes slow."""
+        """Set everything that a request needs; until then, and without a way, all goes slow.
+
+        With ``sampling`` requests are drawn: of its three, those that are only looked at go the
+        first way, those that are drawn the second, and the third tells how many further ones to
+        count to the next. It must not raise.
+        """
         if way is not None and not isinstance(way, Way):
             raise TypeError(f"way is {way!r}, must be a Way")
         self._app, self._slow, self._current = app, slow, current
         self._annotate, self._way = annotate, way
-        self._samples, self._until_sample = _SAMPLES, _SOON
+        self._looked = self._drawn = slow
+        self._draw: Callable[[], int] | None = None
+        if sampling is not None:
+            self._looked, self._drawn, self._draw = sampling
+        self._samples, self._until_look = _SAMPLES, _SOON
+        self._until_draw = _SOON if self._draw is None else self._draw()
+        self._gap = self._until_sample = min(self._until_look, self._until_draw)
 
     def _is_sample(self) -> bool:
-        """Return whether this request is one of those that go the slow way to be looked at."""
+        """Return whether this request goes the slow way although it is plainly allowed."""
         self._until_sample -= 1
-        if self._until_sample > 0:
-            return False
-        self._samples -= self._samples > 0
-        self._until_sample = _SOON if self._samples else _LATER
-        return True
+        return self._until_sample <= 0
+
+    def _sampled(self) -> Callable[..., Any]:
+        """Return the way that a sample goes, and begin to count to the next."""
+        self._until_look -= self._gap
+        if self._until_look <= 0:
+            self._samples -= self._samples > 0
+            self._until_look = _SOON if self._samples else _LATER
+        way = self._looked
+        if self._draw is None:
+            self._until_draw = self._until_look
+        else:
+            self._until_draw -= self._gap
+            if self._until_draw <= 0:
+                way, self._until_draw = self._drawn, self._draw()
+        self._gap = self._until_sample = min(self._until_look, self._until_draw)
+        return way
 
     def _admit(self, way: Way, host: Any, request: dict[str, Any]) -> tuple[Tally, Any] | None:
         """Return the tally and decision of the plain allow for a request; None to go slow.

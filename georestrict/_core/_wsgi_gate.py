@@ -13,8 +13,10 @@ class WsgiGate(Gate):
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Return the iterable that answers one request."""
         found = self._admit_environ(environ)
-        if found is None or self._is_sample():
+        if found is None:
             return self._slow(environ, start_response)
+        if self._is_sample():
+            return self._sampled()(environ, start_response)
         tally, decision = found
         tally.add()
         if self._annotate:

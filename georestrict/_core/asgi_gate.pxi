@@ -30,8 +30,10 @@ cdef class AsgiGate(Gate):
     def __call__(self, scope, receive, send):
         """Return the awaitable that serves one connection."""
         cdef Pass found
-        if not self.admit_scope(scope, &found) or self.is_sample():
+        if not self.admit_scope(scope, &found):
             return self.slow(scope, receive, send)
+        if self.is_sample():
+            return self.sampled()(scope, receive, send)
         (<Tally>found.tally).count += 1
         if self.annotate_:
             (<dict>scope)["georestrict"] = <object>found.decision

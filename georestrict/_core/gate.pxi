@@ -151,28 +151,50 @@ cdef class Gate:
     cdef Current current
     cdef bint annotate_
     cdef Way way
+    cdef object looked
+    cdef object drawn
+    cdef object draw
     cdef uint32_t samples
+    cdef uint32_t until_look
+    cdef uint32_t until_draw
     cdef uint32_t until_sample
+    cdef uint32_t gap
 
-    def open_gate(self, app, slow, Current current not None, bint annotate, Way way):
+    def open_gate(self, app, slow, Current current not None, bint annotate, Way way, sampling=None):
         """Set everything that a request needs; until then, and without a way, all goes slow."""
         self.app = app
         self.slow = slow
         self.current = current
         self.annotate_ = annotate
         self.way = way
+        self.looked, self.drawn, self.draw = sampling or (slow, slow, None)
         self.samples = SAMPLES
-        self.until_sample = SOON
+        self.until_look = SOON
+        self.until_draw = SOON if self.draw is None else self.draw()
+        self.gap = self.until_sample = min(self.until_look, self.until_draw)
 
     cdef inline bint is_sample(self) noexcept:
-        """Is this request one of those that go the slow way to be looked at?"""
+        """Does this request go the slow way although it is plainly allowed?"""
         self.until_sample -= 1
-        if self.until_sample:
-            return False
-        if self.samples:
-            self.samples -= 1
-        self.until_sample = SOON if self.samples else LATER
-        return True
+        return self.until_sample == 0
+
+    cdef object sampled(self):
+        """Return the way that a sample goes, and begin to count to the next."""
+        self.until_look -= self.gap
+        if self.until_look == 0:
+            if self.samples:
+                self.samples -= 1
+            self.until_look = SOON if self.samples else LATER
+        way = self.looked
+        if self.draw is None:
+            self.until_draw = self.until_look
+        else:
+            self.until_draw -= self.gap
+            if self.until_draw == 0:
+                way = self.drawn
+                self.until_draw = self.draw()  # meanwhile other threads pass, and count nothing
+        self.gap = self.until_sample = min(self.until_look, self.until_draw)
+        return way
 
     cdef bint admit(self, object host, object request, Pass *out) except -1:
         """Find the tally and decision of the plain allow for a request; False to go the slow way.

@@ -7,8 +7,10 @@ cdef class WsgiGate(Gate):
     def __call__(self, environ, start_response):
         """Return the iterable that answers one request."""
         cdef Pass found
-        if not self.admit_environ(environ, &found) or self.is_sample():
+        if not self.admit_environ(environ, &found):
             return self.slow(environ, start_response)
+        if self.is_sample():
+            return self.sampled()(environ, start_response)
         (<Tally>found.tally).count += 1
         if self.annotate_:
             (<dict>environ)["georestrict"] = <object>found.decision

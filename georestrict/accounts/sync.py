@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from georestrict.accounts.memory import Digest, Memory, Outgoing, told
 from georestrict.accounts.record import MOST_SIGHTINGS, Record, minute_of
 from georestrict.errors import ConfigurationError
+from georestrict.repeats import Repeats
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -109,6 +110,7 @@ class Sync:
         owned: bool,
     ) -> None:
         self.failures, self._owned = 0, owned
+        self._defects = Repeats(logger)
         self._memory, self._connect, self._clock = memory, connect, clock
         self._account = f"{namespace}:a:"
         self._changed, self._sequence = f"{namespace}:changed", f"{namespace}:sequence"
@@ -199,7 +201,7 @@ class Sync:
                 self.sync()
             except Exception:  # a defect here must not end the thread
                 self.failures += 1
-                logger.exception("accounts could not be synchronised")
+                self._defects.exception("accounts could not be synchronised")
             if stop.wait(INTERVAL_SECONDS):
                 return
 

@@ -16,6 +16,7 @@ from georestrict.cli.check import check
 from georestrict.cli.compile import compile_image
 from georestrict.cli.diff import diff
 from georestrict.cli.doctor import doctor
+from georestrict.cli.explain_event import explain_event
 from georestrict.cli.info import info
 from georestrict.cli.lookup import lookup
 from georestrict.cli.policy import policy
@@ -53,6 +54,7 @@ def main() -> None:
 
 
 for command in (
-    lookup, check, policy, doctor, replay, compile_image, info, diff, update, rollback, verify,
+    lookup, check, policy, replay, explain_event, doctor, compile_image, info, diff, update,
+    rollback, verify,
 ):  # fmt: skip
     main.add_command(command)

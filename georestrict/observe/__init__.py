@@ -14,6 +14,7 @@ from georestrict.observe.observer import Observer, logger
 from georestrict.observe.options import Events
 from georestrict.observe.route import route_of
 from georestrict.observe.schema import schema
+from georestrict.observe.sentence import sentences
 
 __all__ = [
     "Event",
@@ -26,4 +27,5 @@ __all__ = [
     "logger",
     "route_of",
     "schema",
+    "sentences",
 ]

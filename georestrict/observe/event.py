@@ -125,7 +125,7 @@ class Event:
                 raise ValueError(f"{name} is missing")
         given = {}
         for name, read in _READERS.items():
-            if told.get(name) is not None:
+            if name in _ALWAYS or told.get(name) is not None:
                 try:
                     given[name] = read(told[name])
                 except (ValueError, TypeError, AttributeError, OverflowError):

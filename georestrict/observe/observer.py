@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-import json
+import atexit
 import logging
-from collections.abc import Sequence
-from datetime import date
+import math
+import os
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
+from georestrict._core import Tally
 from georestrict.address import AddressReason, ClientAddress, Headers, Strategy
 from georestrict.decision import Decision, Reason
 from georestrict.diagnose import Diagnosis
-from georestrict.policy import Action
+from georestrict.engine import Engine
+from georestrict.observe.event import LONGEST_TEXT, Event, Kind, keyed
+from georestrict.observe.ledger import Ledger, Outcome, Ticket, outcome_of
+from georestrict.observe.limit import Limit
+from georestrict.observe.lines import logger as events
+from georestrict.observe.options import Events
+from georestrict.observe.route import route_of
+from georestrict.repeats import Repeats
+from georestrict.request import Request
 
 logger = logging.getLogger("georestrict")
 
-_LONGEST_TEXT = 128
 _ALL, _SOME = 1000, 100
+_FAR = 1 << 30  # requests: as far as a sample may be
 _PREFIX = {4: 24, 6: 48}
+_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 _FIXES = {
     AddressReason.UNDECLARED_PROXY: (
@@ -60,33 +82,215 @@ _PRIVATE = (
 
 
 class Observer:
-    """Writes the log lines of one middleware."""
+    """Tells the operator what one middleware decides.
 
-    def __init__(self, client: Strategy) -> None:
+    ``engines`` are those by which it decides.
+    """
+
+    def __init__(
+        self, client: Strategy, events: Events | None = None, engines: Iterable[Engine] = ()
+    ) -> None:
+        self.options = Events() if events is None else events
+        #: defects, which may come with every request
+        self.defects = Repeats(logger)
         self._told: set[str] = set()
         self._diagnosis: Diagnosis | None = Diagnosis(client)
         self._requests = 0
+        self._unresolved = {reason: Tally(reason) for reason in AddressReason}
+        self._ledgers = {engine: Ledger.of(engine) for engine in engines}
+        self._limit = Limit(self.options.per_second, self.options.burst)
+        #: when the requests without an event are to be told next, by ``time.monotonic``
+        self.due = time.monotonic() + self.options.counts_every
+        _OBSERVERS.add(self)
+
+    @property
+    def unresolved_counts(self) -> Counter[str]:
+        """How many requests had no client address, by reason, in this process."""
+        return Counter(
+            {str(key): each.count for key, each in self._unresolved.items() if each.count}
+        )
+
+    @property
+    def suppressed(self) -> int:
+        """How many events the limit has left out in this process."""
+        return self._limit.left_out
+
+    def count(
+        self, engine: Engine, tally: Tally, decision: Decision, drawn: bool | None = False
+    ) -> Ticket | None:
+        """Count a request; return the ticket for its event, if it is to have one.
+
+        ``drawn`` is whether it is one of the sample, should it be plainly allowed; None: perhaps.
+        """
+        ticket = None
+        try:
+            if not decision.plain_allow:
+                if decision.reason is Reason.PRIVATE:
+                    self.once(Reason.PRIVATE, _PRIVATE)
+                ticket = self._ticket(engine, tally)
+            elif drawn is None and self.options.allows:
+                drawn = random.random() < self.options.allows  # noqa: S311 - no secret
+            if drawn and decision.plain_allow:
+                ticket = self._ticket(engine, tally, 1 / self.options.allows)
+        except Exception:
+            self.defects.exception("an event could not be prepared; the request is counted")
+        tally.add()
+        return ticket
+
+    def _ticket(self, engine: Engine, tally: Tally, weight: float | None = None) -> Ticket | None:
+        if not events.isEnabledFor(logging.INFO):
+            return None
+        # Half of the burst is not for samples: they must not push out what was decided.
+        if not self._limit.take(spare=0 if weight is None else self.options.burst / 2):
+            return None
+        return self._ledger(engine).take(tally.decision, engine.now(), weight)
+
+    def draw(self) -> int:
+        """Return after how many plainly allowed requests the next of the sample comes.
+
+        So each of them has the same chance, whatever came before (a geometric distribution).
+        """
+        share = self.options.allows
+        if share >= 1:
+            return 1
+        number = math.log(1 - random.random()) / math.log1p(-share)  # noqa: S311 - no secret
+        return 1 + int(min(number, _FAR))
+
+    def _ledger(self, engine: Engine) -> Ledger:
+        found = self._ledgers.get(engine)
+        if found is None:
+            found = self._ledgers[engine] = Ledger.of(engine)
+        return found
 
     def decided(
         self,
+        engine: Engine,
+        ticket: Ticket,
         decision: Decision,
         client: ClientAddress,
+        request: Request,
         method: str,
-        path: str,
-        request_id: str | None = None,
-        data: date | None = None,
+        /,
+        **told: Any,
     ) -> None:
-        """Log a decision that is not a plain allow; the client was told ``request_id``.
+        """Write the event of a decision. ``told`` is what else is known, by its field."""
+        if not ticket.use():
+            return
+        said = self._limit.say()
+        try:
+            location = decision.location
+            event = Event(
+                time=_time(ticket.at),
+                kind=Kind.DECISION,
+                **ticket.outcome._asdict(),
+                subdivision=location.subdivision,
+                via=location.via,
+                categories=dict(location.categories),
+                lists=tuple(sorted(location.lists)),
+                stale=decision.stale,
+                client=client.reason,
+                method=method[:LONGEST_TEXT],
+                protocol=request.protocol,
+                sampled=ticket.weight,
+                suppressed=said,
+                **_of_client(self.options, client),
+                **self._of_request(request),
+                **told,
+            )
+            events.info(event, extra={"event": event})
+        except Exception:
+            self._limit.unsay(said)
+            self._ledger(engine).give_back(ticket.outcome)
+            self.defects.exception("an event could not be written; its request is counted")
 
-        ``data`` is the date of the data about countries.
+    def _of_request(self, request: Request) -> dict[str, Any]:
+        """Return the fields that depend on what the request says, as far as that can be read."""
+        told: dict[str, Any] = {}
+        path = str(request.path)
+        if self.options.path is True:
+            told["path"] = path[:LONGEST_TEXT]
+        if self.options.path:
+            told["route"] = route_of(path)
+        with suppress(Exception):
+            told["host"] = ",".join(request.hosts)[:LONGEST_TEXT] or None
+        if self.options.account != "none":
+            with suppress(Exception):
+                told["account"] = self._account(request.account)
+        return told
+
+    def _account(self, account: str | None) -> str | None:
+        if account is None or self.options.account == "none":
+            return None
+        if self.options.account == "keyed" and self.options.key is not None:
+            return keyed(account, self.options.key)
+        return account[:LONGEST_TEXT]
+
+    def flagged(self, engine: Engine, account: str, decision: Decision, **told: Any) -> None:
+        """Write the event of an account that the app is told of."""
+        said = 0
+        try:
+            if not events.isEnabledFor(logging.INFO) or not self._limit.take():
+                return
+            said = self._limit.say()
+            event = Event(
+                time=_time(engine.now()),
+                kind=Kind.FLAGGED,
+                count=0,
+                **outcome_of(decision)._asdict(),
+                account=self._account(account),
+                suppressed=said,
+                **told,
+            )
+            events.info(event, extra={"event": event})
+        except Exception:
+            self._limit.unsay(said)
+            self.defects.exception("the event of a flagged account could not be written")
+
+    def flush(self, *, last: bool = False) -> None:
+        """Tell, as numbers, the requests that have no event of their own.
+
+        ``last``: no more will be written for requests under way.
         """
-        if decision.reason is Reason.PRIVATE:
-            self.once(Reason.PRIVATE, _PRIVATE)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", line(decision, client, method, path, request_id, data))
+        self.due = time.monotonic() + self.options.counts_every
+        if not events.isEnabledFor(logging.INFO):
+            return
+        for engine, ledger in [*self._ledgers.items()]:
+            try:
+                left = ledger.settle(last=last)
+            except Exception:
+                self.defects.exception("the requests without an event could not be counted")
+                continue
+            for outcome, number in left.items():
+                self._write_counts(engine, ledger, outcome, number)
+
+    def _write_counts(self, engine: Engine, ledger: Ledger, outcome: Outcome, number: int) -> None:
+        said = self._limit.say()
+        try:
+            event = Event(
+                time=_time(engine.now()),
+                kind=Kind.COUNTS,
+                count=number,
+                **outcome._asdict(),
+                policy=shown_place(engine.policy.place),
+                snapshot=engine.snapshot.id,
+                suppressed=said,
+            )
+            events.info(event, extra={"event": event})
+        except Exception:
+            self._limit.unsay(said)
+            ledger.give_back(outcome, number)
+            self.defects.exception("counts could not be written; they come with the next")
+
+    def begin_anew(self) -> None:
+        """Begin in a forked process."""
+        self._limit.begin_anew()
+        self.due = time.monotonic() + self.options.counts_every
 
     def unresolved(self, client: ClientAddress) -> None:
-        """Say once, for each reason, what to change so that clients can be told."""
+        """Count it, and say once, for each reason, what to change so that clients can be told."""
+        tally = self._unresolved.get(client.reason)
+        if tally is not None:  # else the owner's strategy has a reason of its own
+            tally.add()
         fix = _FIXES.get(client.reason)
         if fix is not None:
             self.once(client.reason, f"client address unresolved ({client.reason}): {fix}")
@@ -103,55 +307,74 @@ class Observer:
                 self.once(finding.code, finding.message)
         except Exception:  # a defect here must not touch the request
             self._diagnosis = None
-            logger.exception("the set-up is no longer looked at")
+            self.defects.exception("the set-up is no longer looked at")
 
     def once(self, key: str, message: str) -> None:
         """Log a warning the first time."""
         if key not in self._told:
             self._told.add(key)
-            logger.warning("%s", message)
+            with suppress(Exception):  # of a handler
+                logger.warning("%s", message)
 
 
-def line(
-    decision: Decision,
-    client: ClientAddress,
-    method: str,
-    path: str,
-    request_id: str | None = None,
-    data: date | None = None,
-) -> str:
-    """Return a decision as one log line of ``key=value`` fields."""
-    verb = {"block": "blocked", "warn": "warned", "allow": "allowed"}[decision.decided]
-    if decision.emergency:
-        verb = f"emergency {verb}"
-    elif decision.would is not None:
-        verb = f"dry-run {verb}"
-    elif decision.counted and decision.action is Action.ALLOW:
-        verb = "counted"
-    fields: Sequence[tuple[str, object]] = (
-        ("country", decision.country),
-        ("reason", decision.reason),
-        ("rule", decision.rule and escaped(decision.rule)),
-        *[("counted", escaped(",".join(decision.counted)))][: len(decision.counted)],
-        ("code", decision.code),
-        ("network", truncated(client.address)),
-        ("client", client.reason),
-        ("data", data),
-        *[("stale", escaped(",".join(decision.stale)))][: len(decision.stale)],
-        ("method", escaped(method)),
-        ("path", escaped(path)),
-        *(() if request_id is None else (("request", request_id),)),
-    )
-    return " ".join([verb, *(f"{key}={'-' if value is None else value}" for key, value in fields)])
+def _of_client(options: Events, client: ClientAddress) -> dict[str, Any]:
+    address = client.address
+    if address is None or options.address == "none":
+        return {}
+    if options.address == "network":
+        return {"address": truncated(address)}
+    if options.address == "keyed" and options.key is not None:
+        return {"address": keyed(str(address), options.key, of="address")}
+    return {"address": str(address)}
 
 
-def truncated(address: IPv4Address | IPv6Address | None) -> str | None:
+def id_of(request: Request) -> str | None:
+    """Return the id that a request came with: that of ``X-Request-ID``, or of its trace.
+
+    It is the client's word, unless a proxy writes it. What is no id is none (W3C Trace Context,
+    §3.2.2, says what ``traceparent`` looks like).
+    """
+    with suppress(Exception):
+        told = (request.header("x-request-id") or b"")[:LONGEST_TEXT].decode("ascii", "replace")
+        if _ID.fullmatch(told):
+            return told
+        trace = _TRACE.fullmatch((request.header("traceparent") or b"").decode("ascii", "replace"))
+        return trace[1] if trace else None
+    return None
+
+
+@lru_cache(256)
+def shown_place(place: str) -> str:
+    """Return where a policy is, without folders outside the one that the app runs in."""
+    path = Path(place)
+    if path.is_absolute():
+        with suppress(OSError, ValueError):
+            path = path.relative_to(Path.cwd())
+    return path.name if path.is_absolute() or ".." in path.parts else path.as_posix()
+
+
+def truncated(address: IPv4Address | IPv6Address) -> str:
     """Return the /24 or /48 network of an address."""
-    if address is None:
-        return None
     return str(ip_network(f"{address}/{_PREFIX[address.version]}", strict=False))
 
 
-def escaped(text: str) -> str:
-    """Return text from outside as a quoted ASCII string of bounded length."""
-    return json.dumps(text[:_LONGEST_TEXT])
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+_OBSERVERS: WeakSet[Observer] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for observer in _OBSERVERS:
+        observer.begin_anew()
+
+
+@atexit.register
+def _flush_all() -> None:
+    for observer in [*_OBSERVERS]:
+        observer.flush(last=True)
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)

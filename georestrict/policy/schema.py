@@ -200,6 +200,18 @@ _BY_SUBJECT: _Schema = {
     "anyOf": [_TEXT, _table(dict.fromkeys(SUBJECTS, _TEXT)) | {"minProperties": 1}]
 }
 _TEXTS: dict[str, _Schema] = {
+    "title": _told(_TEXT, "The page's heading."),
+    "title_unavailable": _told(
+        _TEXT, "The same, for 503 and for account_location_restricted: not about where it is now."
+    ),
+    "notice": _told(_TEXT, "A text of your own, such as what becomes of the client's data."),
+    "legal": _told(_TEXT, "The explanation of a 451."),
+    "heading_why": _told(_TEXT, "The heading over why."),
+    "heading_code": _told(_TEXT, "The heading over status and code."),
+    "heading_request": _told(_TEXT, "The heading over the request's id."),
+    "contact_us": _told(_TEXT, "The link to contact."),
+    "go_elsewhere": _told(_TEXT, "The link to alternate."),
+    "who_blocks": _told(_TEXT, "The link to blocked_by."),
     "message": _told(_BY_SUBJECT, "What happened; {country} stands for the country."),
     "why": _told(_BY_SUBJECT, "Why; {country} stands for the country."),
     "countries": _told(
@@ -223,7 +235,7 @@ _FORM: dict[str, _Schema] = {
     "request_id": _told(_FLAG, "Whether an id of the request is shown."),
     "language": _told(_TEXT, "The language for clients who prefer none of the texts."),
     "texts": _told(
-        _named(_table({key: _TEXTS.get(key, _TEXT) for key in TEXT_KEYS}) | {"minProperties": 1}),
+        _named(_table({key: _TEXTS[key] for key in TEXT_KEYS}) | {"minProperties": 1}),
         "Texts by language.",
     ),
 }
@@ -243,7 +255,7 @@ _JOINT_FORM = [
     _if("status", [302, 303, 403], _without("blocked_by")),
 ]
 _FORM_TABLE = _table(
-    {key: _FORM[key] for key in FORM_KEYS} | {key: _TEXTS.get(key, _TEXT) for key in TEXT_KEYS}
+    {key: _FORM[key] for key in FORM_KEYS} | {key: _TEXTS[key] for key in TEXT_KEYS}
 ) | {"allOf": _JOINT_FORM}
 # a country, and the category through which
 _SIGHTING = f"{_any_case(NAMES)[:-1]}(:{_any_case(map(str, Category))[1:-1]})?$"
@@ -288,6 +300,12 @@ _CASE: dict[str, _Schema] = {
     "code": _told(_NAME, "The code that the client must be told."),
     "status": _told({"type": "integer", "minimum": 200, "maximum": 599}, "The status."),
 }
+_CASES = {
+    Fallback.UNKNOWN: "For a public address in no country.",
+    Fallback.PRIVATE: "For an address that is not globally reachable.",
+    Fallback.UNRESOLVED: "Where there is no trustworthy client address.",
+    Fallback.NO_DATA: "Where there is no usable database, or it is past stale_after.",
+}
 _POLICY: dict[str, _Schema] = {
     "default": _told(_words(("allow", "block")), "What happens when no rule matches."),
     "mode": _told(_words(reader.MODES), "dry-run decides and tells, and enforces nothing."),
@@ -303,7 +321,8 @@ _POLICY: dict[str, _Schema] = {
     "warn_after": _told(_DURATION, "The age from which on the log warns, such as 45d."),
     "emergency_file": _told(_TEXT, "While this file exists, blocks are warnings."),
     "fallback": _told(
-        _table({str(case): _words(DECIDED) for case in Fallback}) | {"minProperties": 1},
+        _table({str(case): _told(_words(DECIDED), _CASES[case]) for case in Fallback})
+        | {"minProperties": 1},
         "What happens where there is no country to judge by.",
     ),
     "categories": _told(

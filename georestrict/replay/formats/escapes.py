@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import polars as pl
+
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 _SHORT = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -25,8 +27,8 @@ class Writing:
     user: str  #: a user's name without quotes, which may have spaces and brackets
     request: str  #: a request line
     odd: str | None  #: what plain text does not have
-    text: Callable[[str], str]
-    path: Callable[[str], str]
+    text: Callable[[pl.Expr], pl.Expr]
+    path: Callable[[pl.Expr], pl.Expr]
 
 
 def _meant(found: re.Match[str]) -> bytes:
@@ -61,22 +63,28 @@ def _unescape_path(text: str) -> str:
     )
 
 
-def _unescape_quotes(text: str) -> str:
-    return text.replace('\\"', '"')
+def _texts(column: pl.Expr) -> pl.Expr:
+    return column.map_elements(_unescape_text, return_dtype=pl.String)
 
 
-def _as_is(text: str) -> str:
-    return text
+def _paths(column: pl.Expr) -> pl.Expr:
+    return column.map_elements(_unescape_path, return_dtype=pl.String)
+
+
+def _with_quotes(column: pl.Expr) -> pl.Expr:
+    return column.str.replace_all('\\"', '"', literal=True)
+
+
+def _as_is(column: pl.Expr) -> pl.Expr:
+    return column
 
 
 _C = r'(?:[^"\\]|\\.)*'
 _GUNICORN = r'(?:[^"\\]|\\"?)*'
 
 #: nginx, Apache. A user's name ends at the first time with a quote behind it: its own are escaped.
-ESCAPED = Writing(_C, _C + "?", _C, r'["\\]', _unescape_text, _unescape_path)
-GUNICORN = Writing(
-    _GUNICORN, _GUNICORN + "?", _GUNICORN, r'["\\]', _unescape_quotes, _unescape_quotes
-)
+ESCAPED = Writing(_C, _C + "?", _C, r'["\\]', _texts, _paths)
+GUNICORN = Writing(_GUNICORN, _GUNICORN + "?", _GUNICORN, r'["\\]', _with_quotes, _with_quotes)
 #: uvicorn, Traefik, AWS: targets have no spaces. Traefik escapes quotes of what follows the request
 #: line, so that the last time with a quote behind it is the log's own.
 RAW = Writing('[^"]*', ".*", '[^ "]+ [^ ]* [^ "]+', None, _as_is, _as_is)

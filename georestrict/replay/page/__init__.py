@@ -28,10 +28,11 @@ from georestrict.replay.summary import Summary
 from georestrict.version import __version__
 
 
-def render(summary: Summary, *, title: str = "Who would be hit", made: datetime) -> str:
+def render(summary: Summary, *, title: str | None = None, made: datetime) -> str:
     """Return the report on a replay as an HTML document.
 
-    ``made`` is when, with its time zone. Whatever comes from logs and policies (routes, rules,
+    ``made`` is when, with its time zone. Without a ``title`` it is "Who would be hit", or "Who was
+    hit" where events tell what was decided. Whatever comes from logs and policies (routes, rules,
     accounts, file names) is taken for hostile: it is escaped, and characters that cannot be seen
     are written out.
     """
@@ -47,12 +48,14 @@ def render(summary: Summary, *, title: str = "Who would be hit", made: datetime)
     environment.filters |= {
         "count": wording.count,
         "moment": wording.moment,
+        "cut": wording.cut,
         "several": wording.several,
         "signed": wording.signed,
     }
     names = wording.told_apart([judged.policy for judged in summary.policies])
+    finding = Finding.of(summary)
     context: dict[str, Any] = {
-        "title": title,
+        "title": title or ("Who was hit" if finding.recorded else "Who would be hit"),
         "made": made,
         "version": __version__,
         "summary": summary,
@@ -61,7 +64,7 @@ def render(summary: Summary, *, title: str = "Who would be hit", made: datetime)
         "style": style,
         "digest": digest,
         "names": names,
-        "finding": Finding.of(summary),
+        "finding": finding,
         "map": WorldMap.of(summary),
         "timeline": Timeline.of(summary, names),
         "tables": tables.of(summary),

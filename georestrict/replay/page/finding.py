@@ -70,8 +70,9 @@ class Finding:
 
     def where_from(self) -> str:
         """Name the countries that are most hit, each with its share of all hits."""
-        first = self.countries[:NAMED]
-        named = [(NAMES.get(key, wording.place(key)), number) for key, number in first]
+        named = [
+            (NAMES.get(key) or wording.place(key), number) for key, number in self.countries[:NAMED]
+        ]
         return self._shares([*named, ("elsewhere", self.hits - sum(by for _, by in named))])
 
     def by_rules(self) -> str:
@@ -80,8 +81,7 @@ class Finding:
         rest = self.hits - sum(number for _, number in self.rules)
         return self._shares(
             [
-                *((f"\N{LEFT DOUBLE QUOTATION MARK}{key}\N{RIGHT DOUBLE QUOTATION MARK}", number)
-                  for key, number in first),
+                *((f"“{wording.cut(key, wording.NAME)}”", number) for key, number in first),
                 (wording.several(len(others), "other rule"), sum(number for _, number in others)),
                 ("no rule, but the policy's default or a fallback", rest),
             ]

@@ -12,6 +12,8 @@ from georestrict.replay.summary import Actions, Judged, Summary
 SHOWN = 10
 #: How many rows a table has at most: a browser must still be quick with them.
 MOST = 1000
+#: How long the name of a row may be.
+LABEL = 300
 #: The key of what is not told one by one.
 REST = "other"
 
@@ -98,7 +100,7 @@ def of(summary: Summary) -> dict[str, Table]:
             (
                 Row(
                     key=key,
-                    label=label(key),
+                    label=wording.cut(label(key), LABEL),
                     code=code,
                     cells=tuple(_cell(each.get(key, {})) for each in every),
                 )

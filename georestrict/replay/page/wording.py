@@ -47,25 +47,39 @@ CATEGORIES = {
     "bot": "declared crawlers",
 }
 
+#: How long a name in a sentence may be.
+NAME = 60
+#: How many accents a letter may bear; Vietnamese and Hebrew have two or three.
+ACCENTS = 4
+
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def visible(value: Any) -> Any:
     r"""Write out the characters of a text that cannot be seen, or that turn its direction.
 
-    Controls, marks such as U+202E, line and paragraph separators, and lone surrogates, which no
-    UTF-8 file can hold: ``"\x1b"`` becomes ``"\\x1b"``. Markup of the template is left alone.
+    Controls, marks such as U+202E, line and paragraph separators, lone surrogates, which no UTF-8
+    file can hold, and accents that pile up over the lines around: ``"\x1b"`` becomes ``"\\x1b"``.
+    Markup of the template is left alone.
     """
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+    if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(
-        char.encode("unicode_escape").decode() if _is_hidden(char) else char for char in value
-    )
+    if value.isascii() and value.isprintable():
+        return value
+    parts, accents = [], 0
+    for char in value:
+        kind = unicodedata.category(char)
+        accents = accents + 1 if kind in ("Mn", "Me") else 0
+        hidden = kind[0] == "C" or kind in ("Zl", "Zp") or accents > ACCENTS
+        parts.append(char.encode("unicode_escape").decode() if hidden else char)
+    return "".join(parts)
 
 
-def _is_hidden(char: str) -> bool:
-    category = unicodedata.category(char)
-    return category[0] == "C" or category in ("Zl", "Zp")
+def cut(text: str, to: int) -> str:
+    """Return a name that is not too long to be shown, and not nothing."""
+    if not text:
+        return "(empty)"
+    return text if len(text) <= to else f"{text[: to - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def count(number: int) -> str:
@@ -130,7 +144,7 @@ def place(key: str) -> str:
     """Name a country with its code, or say why there is none."""
     if key in NAMES:
         return f"{NAMES[key]} ({key})"
-    return CASES.get(key, key)
+    return CASES.get(key) or cut(key, NAME)
 
 
 def reason(key: str) -> str:
@@ -145,8 +159,8 @@ def category(key: str) -> str:
 
 def told_apart(policies: Sequence[str]) -> list[str]:
     """Name policies by their places; two with one place are numbered."""
-    twice: Mapping[str, int] = Counter(policies)
+    names = [cut(policy, 80) for policy in policies]
+    twice: Mapping[str, int] = Counter(names)
     return [
-        f"{policy} ({number})" if twice[policy] > 1 else policy
-        for number, policy in enumerate(policies, 1)
+        f"{name} ({number})" if twice[name] > 1 else name for number, name in enumerate(names, 1)
     ]

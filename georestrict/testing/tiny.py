@@ -1,4 +1,4 @@
-"""Helpers for tests: a small database in memory."""
+"""A small database in memory."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""A news site, as a Django project that is served over ASGI."""

@@ -1,0 +1,1 @@
+"""A shop, as a Django project that is served over WSGI."""

@@ -37,12 +37,20 @@ def core(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(autouse=True)
 def _log_levels() -> Iterator[None]:
-    """Frameworks set levels for the whole process, which changes what other tests are told."""
-    loggers = logging.getLogger(), logging.getLogger("georestrict")
-    levels = [logger.level for logger in loggers]
+    """Frameworks set levels for the whole process, which changes what other tests are told.
+
+    So does what writes events.
+    """
+    events = logging.getLogger("georestrict.events")
+    loggers = logging.getLogger(), logging.getLogger("georestrict"), events
+    levels, handlers = [logger.level for logger in loggers], [*events.handlers]
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+    events.propagate = True
+    for handler in {*events.handlers} - {*handlers}:
+        events.removeHandler(handler)
+        handler.close()
 
 
 @pytest.fixture(scope="session")

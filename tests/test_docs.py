@@ -59,8 +59,9 @@ OPERATING = ROOT / "docs/operating.md"
 QUICKSTART = ROOT / "docs/quickstart.md"
 CONCEPTS = ROOT / "docs/concepts.md"
 PRIVACY = ROOT / "docs/privacy.md"
+EVENTS = ROOT / "docs/events.md"
 # the pages whose blocks run here
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY]
+RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY, EVENTS]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     {
@@ -80,6 +81,9 @@ PUBLIC_MODULES = [
     "database",
     "engine",
     "healthcheck",
+    "observe.event",
+    "observe.options",
+    "observe.route",
     "policy.values",
     *(f"testing.{name}" for name in ("asserting", "clock", "tiny", "world")),
 ]

@@ -139,6 +139,8 @@ class Judge:
 
     def judge(self, frame: pl.DataFrame) -> Counted:
         """Return what the policies say to the requests of a frame (``formats/frame.py``)."""
+        if frame.is_empty():
+            return Counted(0, None, None, pl.DataFrame(schema=ROWS), pl.DataFrame(schema=CLIENTS))
         first, last = frame.select(pl.min("time"), pl.max("time").alias("last")).row(0)
         frame = self._prepared(frame)
         rows, clients, decided = [], [], []

@@ -47,7 +47,7 @@ type: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)
-	$(BIN)/pytest tests/test_docs.py
+	$(BIN)/pytest -m "not slow" tests/test_docs.py tests/test_site.py
 
 # The documentation in build/site, made afresh: what Sphinx has kept, it does not warn of again.
 site: $(STAMP)

@@ -121,6 +121,22 @@ def navigation(text: str) -> str:
     return "\n\n".join([text, *trees])
 
 
+def examples_below(page: str) -> list[str]:
+    """Return the pages of examples that are found below a page.
+
+    Those of a folder such as examples/servers are below its own page, or, if it has none, below the
+    page of that name in docs/.
+    """
+    place = Path(page)
+    folder = ROOT / place.parent if place.name == "README" else ROOT / "examples" / place.name
+    if folder.parent != ROOT / "examples" or (
+        place.name != "README" and (folder / "README.md").is_file()
+    ):
+        return []
+    pages = sorted(folder.glob("*/README.md"))
+    return [page.relative_to(ROOT).with_suffix("").as_posix() for page in pages]
+
+
 def page_of(link: str) -> str:
     """Return the name of a page, from the root, that the index links to."""
     page = (ROOT / "docs" / link).resolve().relative_to(ROOT)
@@ -132,7 +148,8 @@ def reference(text: str) -> str:
     pieces = []
     for section in text.split("\n## "):
         directives = [directive(name) for name in _NAME.findall(section)]
-        pieces.append("\n\n".join([section, *directives]))
+        linked = _NAME.sub(r"| {py:obj}`\1` |", section)
+        pieces.append("\n\n".join([linked, *directives]))
     return "\n\n## ".join(pieces)
 
 
@@ -178,6 +195,11 @@ def add_to(app: Sphinx, page: str, source: list[str]) -> None:
         text = navigation(with_first_screen(text))
     elif page == "docs/api":
         text = reference(text)
+    below = examples_below(page)
+    if below:
+        text += "\n".join(
+            ["\n```{toctree}", ":hidden:", "", *(f"/{one}" for one in below), "```\n"]
+        )
     source[0] = text
 
 

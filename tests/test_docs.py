@@ -57,12 +57,21 @@ TUNNELS = ROOT / "docs/tunnels.md"
 REPLAY = ROOT / "docs/replay.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
-QUICKSTART = ROOT / "docs/quickstart.md"
-CONCEPTS = ROOT / "docs/concepts.md"
-PRIVACY = ROOT / "docs/privacy.md"
 EVENTS = ROOT / "docs/events.md"
 # the pages whose blocks run here
-RUN = [README, POLICY, TUNNELS, DATA, OPERATING, QUICKSTART, CONCEPTS, PRIVACY, EVENTS, REPLAY]
+RUN = [
+    README,
+    POLICY,
+    TUNNELS,
+    DATA,
+    OPERATING,
+    ROOT / "docs/concepts.md",
+    EVENTS,
+    ROOT / "docs/metrics.md",
+    ROOT / "docs/privacy.md",
+    ROOT / "docs/quickstart.md",
+    REPLAY,
+]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
     {

@@ -40,9 +40,11 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 #: The tests that run the blocks of pages, beside those that test_docs.py itself runs.
 RUN_ELSEWHERE = {
+    "docs/frameworks.md": "tests/test_framework_docs.py",
     "docs/proxies.md": "tests/test_proxies.py",
     "docs/responses.md": "tests/test_docs.py",
     "docs/story.md": "tests/test_story.py",
+    "docs/testing.md": "tests/test_testing.py",
     "docs/updating.md": "tests/test_update_docs.py",
 }
 FLAGS = re.findall(
@@ -170,7 +172,7 @@ def test_a_log_line_has_of_a_client_what_the_page_about_privacy_says(
     text = (DOCS / "privacy.md").read_text(encoding="utf-8")
     assert "`81.2.69.142` is written as `81.2.69.0/24`" in text
     assert "cut to 128 characters" in text
-    assert "The path is written without its query" in text
+    assert "the path without its query" in text
     environ: dict[str, Any] = {
         "REMOTE_ADDR": address,
         "PATH_INFO": "/" + 200 * "x",

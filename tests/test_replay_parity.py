@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from georestrict import BACKEND, Engine, asgi
-from georestrict.address import Strategy
+from georestrict import BACKEND, Engine, Policy, asgi
+from georestrict.address import Strategy, TrustedHops, TrustedProxies
 from georestrict.replay.counting import Counting
 from georestrict.replay.formats import FRAME
 from georestrict.replay.judging import Judge, Outcome
@@ -68,6 +69,8 @@ def scope_of(line: Line) -> dict[str, Any]:
         headers=tuple((name, value) for name, value in headers.items() if value is not None),
     )
     scope = web.scope_of(request, type=line.protocol)
+    if line.peer == "unix:":  # as nginx logs it
+        scope |= {"client": None, "server": ("/run/app.sock", None)}
     return {**scope, "account": line.account}
 
 
@@ -173,12 +176,94 @@ logs = st.lists(lines_of, min_size=1, max_size=14).map(
 )
 
 
-@examples(120)
+@examples(50)
 @given(policies() | aged_policies(), logs)
 def test_replay_counts_what_the_middleware_counts_request_by_request(
     house: House, policy: dict[str, Any], lines: list[Line]
 ) -> None:
     compare(house, policy, lines)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        TrustedProxies("10.0.0.0/8", "52.95.110.0/24"),
+        TrustedHops(1, ["10.0.0.0/8"]),
+        TrustedProxies("10.0.0.0/8", unix=True),
+    ],
+    ids=repr,
+)
+def test_replay_finds_the_clients_that_the_middleware_finds(house: House, client: Strategy) -> None:
+    lines = [
+        Line(peer=peer, forwarded=forwarded)
+        for peer in ("10.0.0.1", truth.US, truth.GB, "unix:", "-")
+        for forwarded in (
+            None,
+            truth.CN,
+            f"{truth.GB}, {truth.CN}",
+            f"{truth.CN}, {truth.US}",
+            "",
+            "x",
+        )
+    ]
+    policy = {
+        "default": "allow",
+        "lists": truth.LISTS,
+        "rules": [{"name": "no-cn", "action": "block", "countries": ["CN"]}],
+    }
+    wanted = compare(house, policy, lines, client)
+    assert {outcome.country for outcome in wanted} >= {"CN", "GB", "unresolved"}
+
+
+def test_replay_lets_entries_of_lists_end_when_the_log_says_so(
+    house: House, tmp_path: Path
+) -> None:
+    path = tmp_path / "exempt.txt"
+    path.write_text(
+        f"{truth.CN} until 2024-06-25T00:00:00Z\n{truth.JP} until 2024-07-01T00:00:00Z\n"
+    )
+    rules = [
+        {"name": "exempt", "action": "allow", "lists": ["exempt"]},
+        {"name": "no-cn", "action": "block", "countries": ["CN", "JP"]},
+    ]
+    policy = Policy.from_mapping(
+        {
+            "default": "allow",
+            "lists": {"exempt": {"path": str(path), "allow_empty": True}},
+            "rules": rules,
+        }
+    )
+    lines = [
+        Line(peer=peer, time=datetime(2024, 6, 20, tzinfo=UTC) + timedelta(days=day))
+        for day in range(15)
+        for peer in (truth.CN, truth.JP)
+    ]
+    now = [lines[0].time.timestamp()]
+    engine = Engine(policy, database=house.database, clock=lambda: now[0])
+    wanted = enforced(engine, lines, now)
+    judge = Judge([policy], house.database)
+    backwards = judge.outcomes(frame_of(lines[::-1]))[0]
+    assert Counter(judge.outcomes(frame_of(lines))[0]) == Counter(backwards) == wanted
+    assert {(one.rule, one.country): count for one, count in wanted.items()} == {
+        ("exempt", "CN"): 5, ("exempt", "JP"): 11, ("no-cn", "CN"): 10, ("no-cn", "JP"): 4,
+    }  # fmt: skip
+
+
+def test_twenty_rules_by_path_say_what_the_middleware_says(house: House) -> None:
+    rules = [
+        {"name": f"rule-{number}", "action": "block", "countries": ["CN", "GB"], "paths": paths}
+        for number, paths in enumerate(
+            [[f"/v{n % 3}/part{n}/*", f"/users/*/part{n}", f"/x{n}"] for n in range(20)]
+        )
+    ]
+    targets = [
+        f"/{start}{sep}{end}"
+        for start in ("v1/part1", "v2/part11", "users/7", "users/7/part3", "x4", "", "v1/part1x")
+        for sep, end in (("", ""), ("/", ""), ("/", "part3"), ("//", "y"), ("/", "%70art5"), ("/", "a/b"))
+    ]  # fmt: skip
+    lines = [Line(peer=peer, path=path) for peer in (truth.CN, truth.SE) for path in targets]
+    wanted = compare(house, {"default": "allow", "lists": truth.LISTS, "rules": rules}, lines)
+    assert len({outcome.rule for outcome in wanted}) > 3
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,13 @@ def test_a_policy_that_asks_for_accounts_pasts_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.needs("java", "pyspark")
-def test_a_local_spark_counts_what_one_machine_counts(tmp_path: Path) -> None:
+@pytest.mark.needs("java", "pandas", "pyspark")
+def test_a_local_spark_counts_what_one_machine_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pyspark.sql import SparkSession
+
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)  # else workers take the first python3
 
     policy, log = tmp_path / "policy.toml", tmp_path / "access.log"
     policy.write_text(POLICY)

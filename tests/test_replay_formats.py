@@ -62,7 +62,9 @@ def reference(line: str) -> Row | None:
     """Read a line of the Common Log Format plainly and slowly; None if it is no request."""
     peer, _, rest = line.partition(" ")
     _ident, space, rest = rest.partition(" ")
-    units = re.findall(r"\\.|.", rest, re.DOTALL)  # an escape is one unit, so its quote ends nothing
+    units = re.findall(
+        r"\\.|.", rest, re.DOTALL
+    )  # an escape is one unit, so its quote ends nothing
     if not peer or not space or units.count('"') < 2:
         return None
     first = units.index('"')

@@ -4,7 +4,8 @@ Two middlewares over the same policy and data, one watched and one not, each in 
 in middleware.py; what is told is what they add to the bare app, and the ratio of the two. *Watched*
 is as much as anybody would switch on: events as JSON lines to a file; Prometheus as in one of
 several workers, with the thread that writes what is new every second; OpenTelemetry with an SDK
-that collects every second. *sampled* writes every hundredth allowed request as an event, too.
+that collects every second. *sampled* makes events of every hundredth allowed request, too, as far
+as their limit goes (100 a second).
 
 Clocks are those of middleware.py: the thread's processor time, so the other threads' work is not in
 it. That does not grow with the requests, and is told for itself: how long reading everything takes,

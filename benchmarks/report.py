@@ -160,6 +160,7 @@ def targets(found: Found) -> list[dict[str, Any]]:
             "rules",
             "pasts",
             "accounts",
+            "observing",
         )
         for one in found[name]["targets"]
     ]

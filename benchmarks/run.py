@@ -30,6 +30,7 @@ QUESTIONS = (
     "pasts",
     "accounts",
     "reloads",
+    "observing",
     "instructions",
     "endtoend",
     "worst_headers",

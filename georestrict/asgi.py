@@ -227,7 +227,7 @@ class GeoRestrictMiddleware(Guard, AsgiGate):
 
         async def flushed(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
-                self.flush_events()
+                self.end()
             await send(message)
 
         return flushed

@@ -64,6 +64,9 @@ class Listener(Protocol):
     def meet(self, guard: Guard) -> None:
         """Take note of a middleware."""
 
+    def end(self) -> None:
+        """Take note that the server shuts down."""
+
 
 class Received(NamedTuple):
     """What a middleware reads from its scope or environ."""
@@ -336,6 +339,15 @@ class Guard:
         server says that it shuts down (ASGI), and when the process ends by itself.
         """
         self.observer.flush()
+
+    def end(self) -> None:
+        """Tell what was not told, as the server says that it shuts down; it may kill us next."""
+        self.flush_events()
+        for listener in _all_of(_LISTENERS):
+            try:
+                listener.end()
+            except Exception:
+                self.observer.defects.exception("what was counted last could not be told")
 
     def own_response(self, judgement: Judgement) -> Callable[[Decision, Any], Any] | None:
         """Return the app's callable that makes the response, if the policy's form is its own."""

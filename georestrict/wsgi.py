@@ -91,6 +91,8 @@ class GeoRestrictMiddleware(Guard, WsgiGate):
             around.reset(request.token)
         refusal = request.refusal if request.judgements else None
         if refusal is None:
+            if request.started:  # else starting tells
+                request.tell()
             return body
         close = getattr(body, "close", None)
         if close is not None:  # PEP 3333: of an iterable that is not used up, too

@@ -233,8 +233,8 @@ def hostile() -> Summary:
     )  # fmt: skip
 
 
-def everywhere() -> Summary:
-    """Return hits in every country there is, by rules with very long names, and an account a line."""
+def everywhere(accounts: int = 30) -> Summary:
+    """Return hits in every country there is, by rules with very long names."""
     by_country: By = {
         code: {"allow": 900, "block": 7**(number % 9)}
         for number, code in enumerate(sorted(NAMES))
@@ -250,7 +250,7 @@ def everywhere() -> Summary:
         by_action=total, by_reason={"country": {"block": blocked}, "default": {"allow": 1}},
         by_rule=by_rule, by_counted={}, by_country=by_country, by_category={},
         by_route={f"/{'long/' * 20}{number}": {"block": 9} for number in range(60)},
-        by_network={}, by_account={f"account-{number}": {"block": 1} for number in range(3000)},
+        by_network={}, by_account={f"account-{number}": {"block": 1} for number in range(accounts)},
         timeline={f"{2020 + month // 12}-{month % 12 + 1:02}-{day:02}": {"allow": 9, "block": day}
                   for month in range(24) for day in range(1, 29)},
         clients={"block": 12_345_678},

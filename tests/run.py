@@ -40,7 +40,7 @@ SLOW_PROGRAMS = {
     "valgrind": "valgrind",
 }
 #: Packages that only the long checks need, since they are large: of the extra ``spark``.
-SLOW_PACKAGES = {"pyspark": "pyspark>=4"}
+SLOW_PACKAGES = {"pyspark": "pyspark[sql]>=4"}
 
 
 def steps(wanted: str | None) -> list[tuple[str, list[str], dict[str, str]]]:

@@ -54,6 +54,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 POLICY = ROOT / "docs/policy.md"
 TUNNELS = ROOT / "docs/tunnels.md"
+REPLAY = ROOT / "docs/replay.md"
 DATA = ROOT / "docs/data.md"
 OPERATING = ROOT / "docs/operating.md"
 EVENTS = ROOT / "docs/events.md"
@@ -66,8 +67,10 @@ RUN = [
     OPERATING,
     ROOT / "docs/concepts.md",
     EVENTS,
+    ROOT / "docs/metrics.md",
     ROOT / "docs/privacy.md",
     ROOT / "docs/quickstart.md",
+    REPLAY,
 ]
 RESPONSES = ROOT / "docs/responses.md"
 PAGES = sorted(
@@ -96,6 +99,14 @@ PUBLIC_MODULES = [
 ]
 # What the pages tell their reader to bring: a file of Tor's, and lists.
 BROUGHT = {
+    "access.log": (
+        '81.2.69.142 - - [23/Nov/2026:04:00:00 +0000] "GET / HTTP/1.1" 200 512 "-" "curl/8.11"\n'
+        '81.2.69.142 - ann [23/Nov/2026:04:00:01 +0000] "GET /admin/users HTTP/1.1" 200 512 "-" "curl/8.11"\n'
+        '175.16.199.1 - bob [23/Nov/2026:04:00:02 +0000] "GET /users/17 HTTP/1.1" 200 512 "-" "curl/8.11"\n'
+        '175.16.199.1 - bob [23/Nov/2026:05:00:03 +0000] "POST /users/18 HTTP/1.1" 201 64 "-" "curl/8.11"\n'
+        '10.0.0.7 - - [23/Nov/2026:05:00:04 +0000] "GET /health HTTP/1.1" 200 2 "-" "probe"\n'
+        '2001:218::1 - carol [23/Nov/2026:05:00:05 +0000] "GET /users/19 HTTP/1.1" 200 512 "-" "curl/8.11"\n'
+    ),
     "geoip": "1359101952,1359118335,GB\n",
     "our-cloud.txt": "81.2.69.128/26\n",
     "abuse.txt": "",

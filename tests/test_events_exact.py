@@ -113,6 +113,32 @@ def test_i8_decisions_of_all_kinds_add_up_over_both_middlewares(mode: str) -> No
     assert sum(event.count for event in written.events) == 600
 
 
+@pytest.mark.parametrize("action", ["allow", "warn", "block"])
+def test_p5_every_fallback_case_is_told_by_its_name_and_counted(action: str) -> None:
+    cases = {"unknown": "9.9.9.9", "private": "10.0.0.1", "unresolved": None}
+    policy = {"default": "allow", "fallback": dict.fromkeys((*cases, "no_data"), action)}
+    missing = Engine(policy, database="missing.grdb", require_data=False)
+    guarded = guard(policy)
+    with writing() as written:
+        for number, peer in enumerate(cases.values(), 1):
+            for _ in range(number):
+                ask(guarded, peer)
+        guarded.flush_events()
+        assert {each.reason: each.count for each in written.events if each.count > 1} == (
+            {"private": 2, "unresolved": 3} if action == "allow" else {}
+        )
+        without_data = guard(engine=missing)
+        for _ in range(4):
+            ask(without_data, BRITAIN)
+        without_data.flush_events()
+    told: Counter[str] = Counter()
+    for event in written.events:
+        assert event.action == action
+        assert str(event.status) == str(event.reason)
+        told[event.reason] += event.count
+    assert told == {"unknown": 1, "private": 2, "unresolved": 3, "no_data": 4}
+
+
 def test_engines_of_endpoints_are_told_once() -> None:
     @restrict("strict")
     def endpoint(environ: Any, start_response: Any) -> list[bytes]:
@@ -235,10 +261,15 @@ def test_an_endpoint_whose_warning_no_response_carries_is_told() -> None:
         return [b""]
 
     strict = {"default": "allow", "rules": [{"name": "gb", "action": "warn", "countries": ["GB"]}]}
-    guarded = guard(app=late, policies={"strict": strict})
+    told: list[Decision] = []
+    guarded = guard(
+        app=late, policies={"strict": strict}, on_decision=lambda decision, _: told.append(decision)
+    )
     with writing() as written:
         ask(guarded, BRITAIN)
         guarded.flush_events()
+    assert [each.rule for each in told] == ["gb"]
+    assert [event.rule for event in written.of(Kind.DECISION)] == ["gb"]
     assert summed(written.events) == counted(guarded.engine, guarded.policies["strict"])
 
 

@@ -137,7 +137,7 @@ THIRD_PARTY = {
     "update": {"httpx"},
     "metrics": {"opentelemetry", "prometheus_client"},
     "django": {"django"},  # the one framework that has settings, so the one with a room
-    "replay": {"jinja2", "markupsafe", "polars", "zstandard"},
+    "replay": {"jinja2", "markupsafe", "polars", "pyarrow", "pyspark", "zstandard"},
 }
 STANDARD = set(__import__("sys").stdlib_module_names)
 

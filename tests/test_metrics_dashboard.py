@@ -18,9 +18,11 @@ from prometheus_client import CollectorRegistry, start_http_server
 from georestrict import Engine, asgi
 from georestrict.address import TrustedProxies
 from georestrict.metrics import instrument, kinds
+from georestrict.stopwatch import EVERY
 from georestrict.testing import tiny_database
 from tests import web
 from tests.proxies import ROOT, Programs, free_ports
+from tests.test_docs import read_table
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.once
@@ -157,6 +159,35 @@ def test_every_alert_says_what_it_means_and_is_tested() -> None:
     for alert in ALERTS:
         assert {*alert["annotations"]} == {"summary", "description"}, alert["alert"]
         assert alert["labels"]["severity"] in ("warning", "critical"), alert["alert"]
+
+
+def test_the_page_has_every_metric_with_its_labels_every_bound_and_every_alert() -> None:
+    page = ROOT / "docs/metrics.md"
+    suffixes = {"counter": "_total", "gauge": "", "histogram": ""}
+    shown = {
+        row["metric"].strip("`").removesuffix(suffixes[row["kind"]]): (
+            row["kind"],
+            tuple(re.findall(r"`(\w+)`", row["labels"])),
+        )
+        for row in read_table(page, "## What is shown")
+    }
+    assert shown == {
+        **{kind.prometheus: ("counter", kind.labels) for kind in kinds.COUNTERS},
+        **{kind.prometheus: ("gauge", kind.labels) for kind in kinds.GAUGES},
+        kinds.LOOKUP.prometheus: ("histogram", ()),
+    }
+    assert f"of every {EVERY}th request" in page.read_text(encoding="utf-8")
+    bounds = {
+        row["label"].strip("`"): (int(row["at most"].split()[0].rstrip(":")), row["what is beyond"].strip("`"))
+        for row in read_table(page, "## How many series")
+    }  # fmt: skip
+    assert bounds == {
+        "rule": (kinds.MOST_RULES, kinds.OTHER),
+        "country": (kinds.MOST_COUNTRIES, kinds.OTHER),
+        "policy": (kinds.MOST_POLICIES, kinds.OTHER),
+    }
+    told = [row["alert"].strip("`") for row in read_table(page, "## Dashboard and alerts")]
+    assert told == [alert["alert"] for alert in ALERTS]
 
 
 @pytest.mark.slow

@@ -16,7 +16,16 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.proxies import ROOT, accepts, free_ports
+from tests.proxies import (
+    ROOT,
+    Programs,
+    accepts,
+    free_ports,
+    listening,
+    passing_to,
+    read_recipes,
+)
+from tests.proxies import ask as proxied
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.once
@@ -111,7 +120,13 @@ def tells(client: httpx.Client, allowed: int, blocked: int) -> None:
     assert told(client, "georestrict_countries_total") == countries
 
 
-@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["each imports", "preload"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="each imports", marks=pytest.mark.slow),
+        pytest.param(("--preload",), id="preload"),
+    ],
+)
 def test_the_workers_of_gunicorn_add_up_exactly_when_some_die_and_others_come(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
@@ -140,6 +155,7 @@ def test_the_workers_of_gunicorn_add_up_exactly_when_some_die_and_others_come(
         tells(client, allowed + new.total(), 10)
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_by_itself_writes_what_is_left(tmp_path: Path) -> None:
     with serving(tmp_path, "--max-requests", "7", every=3600) as client:
         workers: Counter[str] = Counter()
@@ -147,16 +163,80 @@ def test_a_worker_that_ends_by_itself_writes_what_is_left(tmp_path: Path) -> Non
             workers[ask(client, GB)] += 1
         ended = {pid for pid, _ in workers.most_common()[:-3]}
         assert ended
-    # the server is down: every worker has ended, and only their files are left
+    assert left_in(tmp_path / "metrics") == workers.total()
+
+
+ASGI_APP = """
+import os
+from georestrict.address import TrustedProxies
+from georestrict.asgi import GeoRestrictMiddleware
+from georestrict.metrics import instrument
+from georestrict.testing import tiny_database
+
+
+async def inner(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+
+app = GeoRestrictMiddleware(inner, block=["CN"], client=TrustedProxies("127.0.0.1"),
+                            database=tiny_database({"81.2.69.0/24": "GB"}))
+instrument(every=3600)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["uvicorn", "app:app", "--no-proxy-headers"], id="uvicorn"),
+        pytest.param(
+            ["granian", "app:app", "--interface", "asgi"], id="granian", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_an_asgi_server_that_kills_its_workers_lets_them_write_what_is_left_before(
+    tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "app.py").write_text(ASGI_APP)
+    shared = tmp_path / "metrics"
+    shared.mkdir()
+    (port,) = free_ports(1)
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(shared), "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, "--workers", "2", "--port", str(port)],
+            cwd=tmp_path, env=environment, stdout=log, stderr=log,
+        )  # fmt: skip
+    workers: Counter[str] = Counter()
+    try:
+        wait_until(lambda: server.poll() is not None or accepts(port))
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
+            while len(workers) < 2:
+                workers[ask(client, GB)] += 1
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    assert left_in(shared) == workers.total(), (tmp_path / "log").read_text()
+
+
+def left_in(folder: Path) -> float:
+    """How many requests the files of processes that have ended count."""
     code = textwrap.dedent(f"""
         from prometheus_client import CollectorRegistry, multiprocess
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, {str(tmp_path / "metrics")!r})
+        multiprocess.MultiProcessCollector(registry, {str(folder)!r})
         found = [s.value for m in registry.collect() for s in m.samples if s.name == "georestrict_decisions_total"]
         print(sum(found))
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) == workers.total()
+    return float(done.stdout)
 
 
 FORKS = """
@@ -233,3 +313,30 @@ def test_where_processes_share_metrics_a_missing_folder_is_an_error_that_says_so
     )
     assert done.returncode == 1
     assert "which is no folder; make one that is empty whenever the server starts" in done.stderr
+
+
+@pytest.mark.needs("nginx")
+def test_a8_behind_a_real_nginx_that_drops_the_header_the_counter_says_that_it_is_missing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "app.py").write_text(APP.replace("EVERY", "1"))
+    app, edge = free_ports(2)
+    recipe = read_recipes()["one-nginx"].nginx[0]
+    # A client's own "Connection: X-Forwarded-For" has such a proxy take the header for its own hop's.
+    kept = "map $http_connection $kept { default $proxy_add_x_forwarded_for; ~*forwarded ''; }"
+    location = passing_to(app, recipe.replace("$proxy_add_x_forwarded_for", "$kept"))
+    with Programs(tmp_path) as programs:
+        command = [sys.executable, "-m", "gunicorn", "app:app", "--bind", f"127.0.0.1:{app}"]
+        programs.start("gunicorn", [*command, "--chdir", str(tmp_path)], app)
+        programs.start_nginx(f"{kept}\n{listening(edge, location)}", edge)
+        programs.wait()
+        for lines in ([], [b"X-Forwarded-For: 81.2.69.142"]):
+            dropping = [b"Connection: close, X-Forwarded-For", *lines]
+            assert proxied(edge, "", *dropping, address=CN).status == 403
+        assert proxied(edge, "", address=GB).status == 200
+        with httpx.Client(base_url=f"http://127.0.0.1:{app}", timeout=30) as client:
+            assert told(client, "georestrict_client_unresolved_total") == {("header_missing",): 2}
+            assert told(client, "georestrict_decisions_total") == {
+                ("allow", "default"): 1,
+                ("block", "unresolved"): 2,
+            }

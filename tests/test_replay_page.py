@@ -144,7 +144,7 @@ def test_two_policies_stand_side_by_side_with_what_changes() -> None:
         "Warned → Blocked", "10,598", "Russia (RU) 10,598",
     ]  # fmt: skip
     rows = {row[0]: row[1:] for row in read.rows("By country")}
-    assert rows["Russia (RU)"] == ["0 10,598 warned", "10,598", "+10,598"]
+    assert rows["Russia (RU)"] == ["0 10,598 warned", "10,598", "+10,598 −10,598 warned"]
     assert rows["China (CN)"] == ["37,334", "37,334", "0"]
     assert read.tables["By country"][0] == [
         "Country", "Blocked by live.toml", "Blocked by next.toml", "Change",
@@ -249,7 +249,7 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_what_is_too_much_for_a_page_is_named() -> None:
-    read = page("everywhere")
+    read = Read(render(replayed.everywhere(accounts=3000), made=replayed.MADE))
     assert len(read.rows("By account")) == 1000
     assert "2,000 more accounts are in the output of --json and --csv." in read.said()
     assert len(read.rows("By country")) == len(NAMES)
@@ -444,6 +444,16 @@ def test_many_hours_are_joined_to_days_and_many_days_to_months() -> None:
 
 def test_what_is_counted_by_the_day_is_not_told_by_the_hour() -> None:
     assert over("2026-11-09", "2026-11-10").unit == "day"
+
+
+def test_one_hour_is_no_line() -> None:
+    judged = replace(
+        replayed.judged("policy.toml", {"DE": 3}), timeline={"2026-11-23T04": {"block": 3}}
+    )
+    read = Read(render(replayed.summary(judged, requests=3), made=replayed.MADE))
+    assert "All requests are of one hour, in UTC:" in read.said()
+    assert read.rows("By hour") == [["23 Nov 2026, 04:00", "3", "0", "3", ""]]
+    assert not [tag for tag, attributes in read.elements if attributes.get("class") == "strip"]
 
 
 def test_logs_without_times_have_no_timeline() -> None:

@@ -620,16 +620,24 @@ def test_a_failure_shows_the_line_of_the_test(client_from):
 )
 
 
+# They come with the tests' environment, and take longer than what is tested.
+OTHERS = ("hypothesispytest", "faker", "anyio", "xdist", "xdist.looponfail", "pytest_cov")
+
+
 def run_pytest(
-    folder: Path, *options: str, before: str = "pass", path: Path = ROOT
+    folder: Path, *options: str, before: str = "pass", path: Path | None = None, alone: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run pytest as a user does, away from our configuration."""
+    """Run pytest as a user does, with the installed package, away from our configuration."""
     code = f"import sys, pytest; {before}; sys.exit(pytest.main(sys.argv[1:]))"
     environment = {name: value for name, value in os.environ.items() if "COV" not in name}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    left_out = [word for name in OTHERS if alone for word in ("-p", f"no:{name}")]
+    options = ("-q", "-W", "error", "-p", "no:cacheprovider", *left_out, *options)
     return subprocess.run(
-        [sys.executable, "-c", code, "-q", "-W", "error", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-c", code, *options],
         cwd=folder,
-        env=environment | {"PYTHONPATH": str(path)},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -692,7 +700,8 @@ def test_the_example_project_passes_as_its_page_says() -> None:
 def test_the_example_project_passes_beside_xdist_and_coverage(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(ROOT / "examples/testing", project)
-    done = run_pytest(project, "-n", "2", "--cov=shop", "--cov=georestrict", "--cov-report=term")
+    coverage = ("--cov=shop", "--cov=georestrict.testing", "--cov-report=term")
+    done = run_pytest(project, *coverage, "-n", "2", alone=False)
     assert "9 passed" in done.stdout, done.stdout
     (whole,) = re.findall(r"^shop\.py .* (\d+)%$", done.stdout, re.MULTILINE)
     assert whole == "100"

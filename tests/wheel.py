@@ -53,6 +53,7 @@ def main() -> int:
             )
         assert "georestrict/default.grdb" in inside, "the default image is not in the wheel"
         assert "georestrict/networks/hosting_asns.csv" in inside, "the AS numbers are not in it"
+        assert "pytest_georestrict.py" in inside, "the pytest plugin is not in the wheel"
         assert "georestrict/accounts/merge.lua" in inside, (
             "the script for Redis is not in the wheel"
         )

@@ -90,17 +90,19 @@ class Meter:
     """The totals of what was counted by the middlewares and engines that somebody asked for.
 
     Without ``targets`` these are all middlewares of this process, those to come included. Of an
-    engine they are its middlewares. Whatever is not in use elsewhere any more is let go.
+    engine they are its middlewares. Whatever is not in use elsewhere any more is let go. The
+    ``listener`` is told how long decisions take, and ``at_end`` is called before the server ends.
     """
 
     def __init__(
         self,
         targets: tuple[Engine | Guard, ...],
         listener: Callable[[float], None] | None = None,
+        at_end: Callable[[], None] | None = None,
     ) -> None:
         self._everything = False
         self._wanted: WeakSet[Engine | Guard] = WeakSet()
-        self._listener = listener
+        self._listener, self._at_end = listener, at_end
         self._lock = threading.Lock()
         self._engines: WeakKeyDictionary[Engine, _Labels] = WeakKeyDictionary()
         self._guards: WeakSet[Guard] = WeakSet()
@@ -133,6 +135,11 @@ class Meter:
                 self._add(engine, name)
         if self._listener is not None:
             guard.stopwatch.add(self._listener)
+
+    def end(self) -> None:
+        """Have what is left told, as the server shuts down."""
+        if self._at_end is not None:
+            self._at_end()
 
     def _add(self, engine: Engine, policy: str) -> None:
         if engine in self._engines:

@@ -3,7 +3,7 @@
 With one process a collector reads the totals at each scrape. With several (the environment has
 PROMETHEUS_MULTIPROC_DIR) every process writes what is new into ordinary counters of
 prometheus_client, which keeps them in files and adds them up: from a thread, at a scrape that this
-process answers, and when it ends.
+process answers, when an ASGI server shuts down, and when Python ends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from weakref import WeakKeyDictionary, WeakSet, ref
@@ -34,12 +34,14 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 class Scraped(Collector):
     """What a registry shows of ours, while there is one process."""
 
-    def __init__(self, targets: tuple[Engine | Guard, ...]) -> None:
+    def __init__(
+        self, targets: tuple[Engine | Guard, ...], at_end: Callable[[], None] | None = None
+    ) -> None:
         self._histogram = Histogram(LOOKUP.prometheus, LOOKUP.what, buckets=BUCKETS, registry=None)
         # Around all that locks in prometheus_client: a fork waits for this one, and the child has
         # none of those that another thread held.
         self._using = threading.Lock()
-        self.meter = Meter(targets, self.timed)
+        self.meter = Meter(targets, self.timed, at_end)
         _SCRAPED.add(self)
 
     def timed(self, seconds: float) -> None:
@@ -104,7 +106,7 @@ class Shared(Scraped):
         }
         self._written: dict[Point, int] = {}
         self._every, self._is_started = every, False
-        super().__init__(targets)
+        super().__init__(targets, self.write)
         atexit.register(_write, ref(self))
 
     def timed(self, seconds: float) -> None:

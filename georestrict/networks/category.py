@@ -45,7 +45,10 @@ class Confidence(StrEnum):
     @property
     def rank(self) -> int:
         """0 for low, 1 for medium, 2 for high."""
-        return list(Confidence).index(self)
+        return _RANKS[self.value]
+
+
+_RANKS = {confidence.value: rank for rank, confidence in enumerate(Confidence)}
 
 
 def parse_wanted(text: str) -> tuple[Category, Confidence]:

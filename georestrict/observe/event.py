@@ -203,6 +203,16 @@ def escaped(text: str) -> str:
     return json.dumps(text[:LONGEST_TEXT])
 
 
+def cut(text: str) -> str:
+    """Return text from outside of bounded length, in which each character is one.
+
+    Halves of a character (lone surrogates), which servers make of broken bytes, are ``?``: many
+    readers of JSON refuse the whole line for one.
+    """
+    kept = text[:LONGEST_TEXT]
+    return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
+
+
 def as_text(time: datetime) -> str:
     """Return a time as RFC 3339 writes it, in UTC and with microseconds."""
     told = time.astimezone(UTC).isoformat(timespec="microseconds")

@@ -24,7 +24,7 @@ from georestrict.address import AddressReason, ClientAddress, Headers, Strategy
 from georestrict.decision import Decision, Reason
 from georestrict.diagnose import Diagnosis
 from georestrict.engine import Engine
-from georestrict.observe.event import LONGEST_TEXT, Event, Kind, keyed
+from georestrict.observe.event import LONGEST_TEXT, Event, Kind, cut, keyed
 from georestrict.observe.ledger import Ledger, Outcome, Ticket, outcome_of
 from georestrict.observe.limit import Limit
 from georestrict.observe.lines import logger as events
@@ -38,6 +38,7 @@ logger = logging.getLogger("georestrict")
 _ALL, _SOME = 1000, 100
 _FAR = 1 << 30  # requests: as far as a sample may be
 _PREFIX = {4: 24, 6: 48}
+_REASONS = {str(reason): reason for reason in AddressReason}
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
@@ -188,8 +189,8 @@ class Observer:
                 categories=dict(location.categories),
                 lists=tuple(sorted(location.lists)),
                 stale=decision.stale,
-                client=client.reason,
-                method=method[:LONGEST_TEXT],
+                client=_REASONS.get(client.reason),  # the owner's strategy may have its own
+                method=cut(method),
                 protocol=request.protocol,
                 sampled=ticket.weight,
                 suppressed=said,
@@ -208,11 +209,11 @@ class Observer:
         told: dict[str, Any] = {}
         path = str(request.path)
         if self.options.path is True:
-            told["path"] = path[:LONGEST_TEXT]
+            told["path"] = cut(path)
         if self.options.path:
-            told["route"] = route_of(path)
+            told["route"] = cut(route_of(path))
         with suppress(Exception):
-            told["host"] = ",".join(request.hosts)[:LONGEST_TEXT] or None
+            told["host"] = cut(",".join(request.hosts)) or None
         if self.options.account != "none":
             with suppress(Exception):
                 told["account"] = self._account(request.account)
@@ -223,7 +224,7 @@ class Observer:
             return None
         if self.options.account == "keyed" and self.options.key is not None:
             return keyed(account, self.options.key)
-        return account[:LONGEST_TEXT]
+        return cut(account)
 
     def flagged(self, engine: Engine, account: str, decision: Decision, **told: Any) -> None:
         """Write the event of an account that the app is told of."""

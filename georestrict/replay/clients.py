@@ -48,20 +48,19 @@ def _resolved(asked: pl.DataFrame, client: Strategy, header: bytes) -> pl.Series
 def networks_of(clients: pl.Series) -> pl.Series:
     """Return the /24 or /48 network of each address, as a middleware's log lines tell it."""
     client = pl.col("client")
+    frame = clients.alias("client").to_frame().with_row_index()
     start = client.str.strip_chars_end("0123456789")
     is_ipv4 = start.str.ends_with(".") & ~client.str.contains(":", literal=True)
-    network = (
-        pl.when(is_ipv4)
-        .then(pl.concat_str(start, pl.lit("0/24")))
-        .otherwise(pl.concat_str(client.str.extract(_PLAIN_GROUPS), pl.lit(":/48")))
-    )
-    frame = clients.alias("client").to_frame().with_columns(network.alias("network"))
-    odd = frame.filter(pl.col("network").is_null() & client.is_not_null()).get_column("client")
-    if odd.is_empty():
-        return frame.get_column("network")
-    told = {text: _network_of(text) for text in odd.unique()}
-    other = client.replace_strict(told, default=None, return_dtype=pl.String)
-    return frame.select(pl.coalesce("network", other)).to_series()
+    told = frame.select(pl.when(is_ipv4).then(pl.concat_str(start, pl.lit("0/24")))).to_series()
+    # the others apart, since expressions are costly
+    others = frame.filter(told.is_null() & clients.is_not_null())
+    plain = pl.concat_str(client.str.extract(_PLAIN_GROUPS), pl.lit(":/48"))
+    others = others.with_columns(plain.alias("network"))
+    odd = others.filter(pl.col("network").is_null()).get_column("client").unique()
+    networks = pl.Series([_network_of(text) for text in odd], dtype=pl.String)
+    asked = client.replace_strict(odd, networks, default=None, return_dtype=pl.String)
+    found = others.select(pl.coalesce("network", asked)).to_series()
+    return told.scatter(others.get_column("index"), found).alias("network")
 
 
 def _network_of(text: str) -> str | None:

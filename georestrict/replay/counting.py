@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import polars as pl
 
-from georestrict.replay.judging import ACTIONS, CLIENTS, ROWS, Counted
+from georestrict.replay.judging import ACTIONS, CLIENTS, DIMENSIONS, ROWS, Counted, Outcome
 from georestrict.replay.summary import File, Judged, Summary
 
 OTHER = "other"
-#: Keys that are kept of a dimension.
-MOST_KEYS = 1 << 16
+#: Keys that are kept of a dimension, and that are told in the end.
+MOST_KEYS, MOST_TOLD = 1 << 16, 1000
 #: Hours, days or months that a timeline has: a quarter in hours, six years in days.
 MOST_TIMES = 24 * 92
 #: Clients that are counted exactly, and the registers for more (2**14: 0.8 % off, as a rule).
@@ -70,39 +70,49 @@ class Counting:
 
     def _settle(self) -> None:
         """Add up what waits, and keep what there is room for."""
-        every = pl.concat([self._rows, *self._waiting])
-        rows = _added(every)
+        rows = _added(pl.concat([self._rows, *self._waiting]))
         self._waiting, self._number = [], 0
-        is_time = pl.col("dimension") == "time"
-        while True:
-            key = pl.when(is_time).then(_TIMES[self._unit]).otherwise("key").alias("key")
-            rows = _added(rows.with_columns(key))
-            if rows.filter(is_time).get_column("key").n_unique() <= MOST_TIMES:
-                break
-            if self._unit == len(_TIMES) - 1:
-                break
-            self._unit += 1
-        kinds = rows.group_by("policy", "dimension").agg(pl.col("key").n_unique())
-        for policy, dimension, keys in kinds.iter_rows():
-            if dimension in _BOUNDED and keys > MOST_KEYS:
-                rows = _busiest(rows, policy, dimension)
+        rows = self._within_times(rows)
+        for name in _BOUNDED:
+            dimension = DIMENSIONS.index(name)
+            keys = rows.filter(pl.col("dimension") == dimension).group_by("policy")
+            for policy, number in keys.agg(pl.col("key").n_unique()).iter_rows():
+                if number > MOST_KEYS:  # half as many, so that it is not done each time
+                    rows = _busiest(rows, policy, dimension, MOST_KEYS // 2)
         self._rows = rows
+
+    def _within_times(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows with hours as long as there are not too many, then days, months, years."""
+        is_time = pl.col("dimension") == DIMENSIONS.index("time")
+        times = rows.filter(is_time).select("key")
+        while (
+            self._unit < len(_TIMES) - 1
+            and times.select(_TIMES[self._unit].n_unique()).item() > MOST_TIMES
+        ):
+            self._unit += 1
+        if self._unit == 0:
+            return rows
+        key = pl.when(is_time).then(_TIMES[self._unit]).otherwise("key")
+        return _added(rows.with_columns(key.alias("key")))
 
     def summary(self, places: Sequence[str], *, by_account: bool = False) -> Summary:
         """Return what was found so far; ``places`` name the policies."""
         self._settle()
-        found: dict[tuple[int, str], dict[str, dict[str, int]]] = {}
-        rows = self._rows.sort("requests", "key", "action", descending=[True, False, False])
+        rows = self._rows
+        for policy in range(len(places)):
+            for name in _BOUNDED:
+                rows = _busiest(rows, policy, DIMENSIONS.index(name), MOST_TOLD)
+        found: list[_By] = [{name: {} for name in _DIMENSIONS} for _ in places]
+        changes: dict[tuple[str, str], Counter[str]] = {}
         for policy, dimension, key, action, requests in rows.iter_rows():
-            found.setdefault((policy, dimension), {}).setdefault(key, {})[action] = requests
-        judged = [
-            self._judged(place, number, found, by_account) for number, place in enumerate(places)
-        ]
-        changes: dict[tuple[str, str], dict[str, int]] = {}
-        for country, pairs in found.get((len(places) - 1, "change"), {}).items():
-            for pair, requests in pairs.items():
-                before, _, after = pair.partition(" ")
-                changes.setdefault((before, after), {})[country] = requests
+            name = DIMENSIONS[dimension]
+            if name == "change":
+                before, after = divmod(action, len(ACTIONS))
+                pair = ACTIONS[before], ACTIONS[after]
+                changes.setdefault(pair, Counter())[key] += requests
+                continue
+            for dimension, word in _keys(name, key):
+                found[policy][dimension].setdefault(word, Counter())[ACTIONS[action]] += requests
         return Summary(
             requests=self.requests,
             unparsed=self.unparsed,
@@ -110,27 +120,26 @@ class Counting:
             first=self.first,
             last=self.last,
             files=tuple(self.files),
-            policies=tuple(judged),
-            changes=changes,
+            policies=tuple(
+                self._judged(place, number, found[number], by_account)
+                for number, place in enumerate(places)
+            ),
+            changes={pair: dict(counts.most_common()) for pair, counts in sorted(changes.items())},
         )
 
-    def _judged(
-        self,
-        place: str,
-        number: int,
-        by: Mapping[tuple[int, str], dict[str, dict[str, int]]],
-        by_account: bool,
-    ) -> Judged:
+    def _judged(self, place: str, number: int, by: _By, by_account: bool) -> Judged:
         def ordered(dimension: str) -> dict[str, dict[str, int]]:
             """Return what was found with the most requests first, and the others last."""
-            counts = by.get((number, dimension), {})
-            most = sorted(counts, key=lambda key: (key == OTHER, -sum(counts[key].values()), key))
-            return {key: counts[key] for key in most}
+            counts = by[dimension]
+            most = sorted(counts, key=lambda key: (key == OTHER, -counts[key].total(), key))
+            return {key: dict(counts[key]) for key in most}
 
-        actions = by.get((number, "action"), {})
+        actions = Counter[str]()
+        for counts in by["reason"].values():
+            actions.update(counts)
         return Judged(
             policy=place,
-            by_action={action: actions.get(action, {}).get(action, 0) for action in ACTIONS},
+            by_action={action: actions[action] for action in ACTIONS},
             by_reason=ordered("reason"),
             by_rule=ordered("rule"),
             by_counted={rule: sum(each.values()) for rule, each in ordered("counted").items()},
@@ -139,33 +148,49 @@ class Counting:
             by_route=ordered("route"),
             by_network=ordered("network"),
             by_account=ordered("account") if by_account else None,
-            timeline=dict(sorted(by.get((number, "time"), {}).items())),
-            clients={action: self._clients.count(number, action) for action in ACTIONS},
+            timeline={key: dict(counts) for key, counts in sorted(by["time"].items())},
+            clients={action: self._clients.count(number, at) for at, action in enumerate(ACTIONS)},
         )
 
 
-def _of(policy: int, dimension: str) -> pl.Expr:
-    return (pl.col("policy") == policy) & (pl.col("dimension") == dimension)
+_By = dict[str, dict[str, Counter[str]]]
+_DIMENSIONS = (
+    *("reason", "rule", "counted", "country", "category"),
+    *("route", "network", "account", "time"),
+)
+
+
+def _keys(name: str, key: str) -> Iterator[tuple[str, str]]:
+    """Yield what a row is counted by."""
+    if name == "outcome":
+        outcome = Outcome.from_text(key)
+        yield "reason", outcome.reason
+        yield "country", outcome.country
+        if outcome.rule is not None:
+            yield "rule", outcome.rule
+        for rule in outcome.counted:
+            yield "counted", rule
+    elif name == "categories":
+        for category in key.split(","):
+            yield "category", category
+    else:
+        yield name, key
 
 
 def _added(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by(_KEY).agg(pl.sum("requests"))
 
 
-def _busiest(rows: pl.DataFrame, policy: int, dimension: str) -> pl.DataFrame:
-    """Return rows with the busiest keys of a dimension, half as many as there is room for.
-
-    So it is long until it has to be done again.
-    """
-    sums = rows.filter(_of(policy, dimension) & (pl.col("key") != OTHER)).group_by("key")
-    busiest = sums.agg(pl.sum("requests")).sort("requests", "key", descending=[True, False])
-    kept = busiest.head(MOST_KEYS // 2).get_column("key").implode()
-    named = pl.when(_of(policy, dimension) & ~pl.col("key").is_in(kept)).then(pl.lit(OTHER))
-    return (
-        rows.with_columns(named.otherwise("key").alias("key"))
-        .group_by(_KEY)
-        .agg(pl.sum("requests"))
-    )
+def _busiest(rows: pl.DataFrame, policy: int, dimension: int, most: int) -> pl.DataFrame:
+    """Return rows with so many keys of a dimension, the busiest; the others are one."""
+    asked = (pl.col("policy") == policy) & (pl.col("dimension") == dimension)
+    sums = rows.filter(asked & (pl.col("key") != OTHER)).group_by("key").agg(pl.sum("requests"))
+    if sums.height <= most:
+        return rows
+    busiest = sums.sort("requests", "key", descending=[True, False]).head(most)
+    kept = pl.col("key").is_in(busiest.get_column("key").implode())
+    key = pl.when(asked & ~kept).then(pl.lit(OTHER)).otherwise("key")
+    return _added(rows.with_columns(key.alias("key")))
 
 
 class Clients:
@@ -193,7 +218,7 @@ class Clients:
         if self._known.height > MOST_CLIENTS:
             self._registers, self._known = registers_of(self._known), self._known.clear()
 
-    def count(self, policy: int, action: str | None = None) -> int:
+    def count(self, policy: int, action: int | None = None) -> int:
         """Return how many there are; an estimate where there are many."""
         self._settle()
         asked = pl.col("policy") == policy

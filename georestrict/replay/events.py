@@ -9,10 +9,18 @@ from georestrict.location import Status
 from georestrict.observe import Kind
 from georestrict.replay.clients import networks_of
 from georestrict.replay.formats import FRAME
-from georestrict.replay.judging import ACTIONS, HOUR, Counted, rows_of
+from georestrict.replay.judging import (
+    ACTIONS,
+    HOUR,
+    Counted,
+    Outcome,
+    clients_of_rows,
+    rows_of,
+)
 
 #: What stands for a policy where events tell what was decided.
 RECORDED = "as recorded"
+_NUMBERS = {action: number for number, action in enumerate(ACTIONS)}
 
 
 def is_events(frame: pl.DataFrame) -> bool:
@@ -27,35 +35,38 @@ def recorded(events: pl.DataFrame) -> Counted:
     category, route or account.
     """
     told = events.filter(pl.col("kind") != str(Kind.FLAGGED)).with_columns(
-        pl.coalesce("would", "action").alias("action"),
+        pl.coalesce("would", "action")
+        .replace_strict(_NUMBERS, return_dtype=pl.UInt8)
+        .alias("action"),
         pl.coalesce("country", "status").alias("country"),
+        pl.col("categories").list.join(",").replace("", None),
+        pl.when(pl.col("address").is_not_null()).then(pl.col("address").hash()).alias("hash"),
     )
-    hit = told.filter(pl.col("action") != ACTIONS[0])
+    words = "action", "reason", "rule", "counted", "country"
+    outcomes = told.group_by(words).agg(pl.sum("count"))
+    texts = [
+        Outcome(ACTIONS[action], reason, rule, tuple(counted), country).text
+        for action, reason, rule, counted, country, _ in outcomes.iter_rows()
+    ]
+    hit = told.filter(pl.col("action") > 0)
     addresses = hit.get_column("address")
     networks = networks_of(addresses)
     known = networks.zip_with(networks.is_not_null(), addresses)  # they may be networks already
     found = {
-        "action": told.with_columns(pl.col("action").alias("key")),
+        "outcome": outcomes.with_columns(pl.Series("key", texts, dtype=pl.String)),
+        "categories": told.with_columns(pl.col("categories").alias("key")),
+        "route": told.with_columns(pl.col("route").alias("key")),
+        "network": hit.with_columns(known.alias("key")),
+        "account": hit.with_columns(pl.col("account").alias("key")),
         "time": told.with_columns(HOUR.alias("key")),
-        "counted": told.explode("counted", keep_nulls=False).with_columns(key="counted"),
-        "category": told.explode("categories", keep_nulls=False).with_columns(key="categories"),
-        "network": hit.with_columns(
-            networks.zip_with(networks.is_not_null(), addresses).alias("key")
-        ),
     }
-    for name in ("reason", "rule", "country", "route"):
-        found[name] = told.with_columns(pl.col(name).alias("key"))
-    found["account"] = hit.with_columns(pl.col("account").alias("key"))
     rows = [
         rows_of(frame.group_by("key", "action").agg(pl.sum("count")), 0, dimension)
         for dimension, frame in found.items()
     ]
-    clients = told.filter(pl.col("address").is_not_null()).select(
-        pl.lit(0, pl.UInt8).alias("policy"), "action", pl.col("address").hash().alias("client")
-    )
     first, last = told.select(pl.min("time"), pl.max("time").alias("last")).row(0)
     requests = int(told.get_column("count").sum())
-    return Counted(requests, first, last, pl.concat(rows), clients.unique())
+    return Counted(requests, first, last, pl.concat(rows), clients_of_rows(told, 0))
 
 
 def requests_of(events: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -13,6 +13,7 @@ where accounts have been, requests with an account are judged one by one, in the
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from array import array
@@ -38,14 +39,18 @@ from georestrict.snapshot import Snapshot
 
 #: What may be decided. In frames the place in here stands for the word.
 ACTIONS = tuple(map(str, DECIDED))
+#: What requests are counted by. The key of an outcome is its text, that of a change a country, and
+#: of categories those of an address, with commas. In rows the place in here stands for the word.
+DIMENSIONS = ("outcome", "categories", "route", "network", "account", "time", "change")
+#: The action of a change is that before times ``len(ACTIONS)``, plus that after.
 ROWS = {
     "policy": pl.UInt8,
-    "dimension": pl.String,
+    "dimension": pl.UInt8,
     "key": pl.String,
-    "action": pl.String,
+    "action": pl.UInt8,
     "requests": pl.Int64,
 }
-CLIENTS = {"policy": pl.UInt8, "action": pl.String, "client": pl.UInt64}
+CLIENTS = {"policy": pl.UInt8, "action": pl.UInt8, "client": pl.UInt64}
 #: The hour of a time, as timelines have it.
 HOUR = pl.col("time").dt.strftime("%Y-%m-%dT%H:00Z")
 #: Times of which the tables are kept for each policy, and what is learnt of each of them.
@@ -74,6 +79,17 @@ class Outcome(NamedTuple):
             decision.counted,
             decision.country or str(decision.location.status),
         )
+
+    @property
+    def text(self) -> str:
+        """What stands for it in rows."""
+        return json.dumps(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Outcome:
+        """Return what a text stands for."""
+        action, reason, rule, counted, country = json.loads(text)
+        return cls(action, reason, rule, tuple(counted), country)
 
 
 class Counted(NamedTuple):
@@ -123,6 +139,8 @@ class Judge:
 
     def judge(self, frame: pl.DataFrame) -> Counted:
         """Return what the policies say to the requests of a frame (``formats/frame.py``)."""
+        if frame.is_empty():
+            return Counted(0, None, None, pl.DataFrame(schema=ROWS), pl.DataFrame(schema=CLIENTS))
         first, last = frame.select(pl.min("time"), pl.max("time").alias("last")).row(0)
         frame = self._prepared(frame)
         rows, clients, decided = [], [], []
@@ -133,14 +151,7 @@ class Judge:
                 rows_of(counts, number, dimension)
                 for dimension, counts in self._counts(judging, found)
             ]
-            distinct = found.select("action", "hash").unique().drop_nulls()
-            clients.append(
-                distinct.select(
-                    pl.lit(number, pl.UInt8).alias("policy"),
-                    _word("action"),
-                    pl.col("hash").alias("client"),
-                )
-            )
+            clients.append(clients_of_rows(found, number))
         if len(decided) > 1:
             changes = _changes(decided[0], decided[-1], self._judging[-1].outcomes)
             rows.append(rows_of(changes, len(decided) - 1, "change"))
@@ -170,11 +181,17 @@ class Judge:
 
     def _counts(self, judging: _Judging, found: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield for each dimension the requests by key and action."""
-        yield from judging.told(found)
+        outcomes = found.group_by("outcome", "action").len()
+        texts = pl.Series("outcome", [each.text for each in judging.outcomes], dtype=pl.String)
+        yield "outcome", outcomes.with_columns(texts.gather(outcomes.get_column("outcome")))
+        kinds = found.filter(pl.col("kind") > 0).group_by("kind", "action").len()
+        names = pl.Series("kind", [",".join(each) for each in judging.kinds], dtype=pl.String)
+        yield "categories", kinds.with_columns(names.gather(kinds.get_column("kind")))
         hours = found.group_by(pl.col("time").dt.truncate("1h"), "action").len()
         yield "time", hours.with_columns(HOUR)
-        paths = found.group_by("path", "action").len().drop_nulls()
-        yield "route", paths.with_columns(routes_of(paths.get_column("path")))
+        paths = found.group_by("path", "action").len()
+        paths = paths.with_columns(routes_of(paths.get_column("path")))
+        yield "route", paths.group_by("path", "action").agg(pl.sum("len"))
         hit = found.filter(pl.col("action") > 0)
         clients = hit.group_by("client", "action").len()
         networks = networks_of(clients.get_column("client")).alias("client")
@@ -257,25 +274,10 @@ class _Judging:
             pl.when(is_address).then("hash").alias("hash"),
         )
 
-    def told(self, found: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Yield for each dimension that a decision tells the requests by key and action."""
-        outcomes, kinds = self.outcomes, [*self._kinds]
-        by: dict[str, list[tuple[str, int, int]]] = {
-            name: [] for name in ("action", "reason", "rule", "counted", "country", "category")
-        }
-        for outcome, action, requests in found.group_by("outcome", "action").len().iter_rows():
-            one = outcomes[outcome]
-            keys = [("action", one.action), ("reason", one.reason), ("country", one.country)]
-            keys += [("counted", name) for name in one.counted]
-            keys += [] if one.rule is None else [("rule", one.rule)]
-            for dimension, key in keys:
-                by[dimension].append((key, action, requests))
-        categories = found.filter(pl.col("kind") > 0).group_by("kind", "action").len()
-        for kind, action, requests in categories.iter_rows():
-            by["category"] += [(name, action, requests) for name in kinds[kind]]
-        for dimension, counts in by.items():
-            schema = {"key": pl.String, "action": pl.UInt8, "len": pl.UInt32}
-            yield dimension, pl.DataFrame(counts, schema, orient="row")
+    @property
+    def kinds(self) -> list[tuple[str, ...]]:
+        """The sets of categories that there were so far, by their numbers."""
+        return [*self._kinds]
 
     def _decided(self, frame: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.Series]:
         left = frame.with_row_index("row")
@@ -437,23 +439,28 @@ def _each(keys: pl.Series, tell: Callable[[int, int], int]) -> pl.Series:
     return table.scatter(distinct, values).gather(keys)
 
 
-def _word(action: str) -> pl.Expr:
-    return (
-        pl.col(action)
-        .replace_strict(dict(enumerate(ACTIONS)), return_dtype=pl.String)
-        .alias("action")
-    )
-
-
 def rows_of(counts: pl.DataFrame, policy: int, dimension: str) -> pl.DataFrame:
     """Return counts (key, action, number) as rows; what has no key is left out."""
     key, action, requests = counts.columns
     return counts.drop_nulls(key).select(
         pl.lit(policy, pl.UInt8).alias("policy"),
-        pl.lit(dimension).alias("dimension"),
+        pl.lit(DIMENSIONS.index(dimension), pl.UInt8).alias("dimension"),
         pl.col(key).alias("key"),
-        pl.col(action) if counts.schema[action] == pl.String else _word(action),
+        pl.col(action).alias("action"),
         pl.col(requests).cast(pl.Int64).alias("requests"),
+    )
+
+
+def clients_of_rows(found: pl.DataFrame, policy: int) -> pl.DataFrame:
+    """Return the distinct clients of requests with an action and a hash."""
+    # One number is told apart from another faster than two are: the action takes its last bits.
+    room = 4
+    both = pl.col("hash") // room * room + pl.col("action")
+    distinct = found.select(both).drop_nulls().unique()
+    return distinct.select(
+        pl.lit(policy, pl.UInt8).alias("policy"),
+        (pl.col("hash") % room).cast(pl.UInt8).alias("action"),
+        (pl.col("hash") // room * room).alias("client"),
     )
 
 
@@ -469,7 +476,7 @@ def _changes(
         .len()
         .select(
             pl.col("outcome").map_batches(countries.gather).alias("key"),
-            pl.concat_str(_word("before"), pl.lit(" "), _word("action")).alias("action"),
+            pl.col("before") * len(ACTIONS) + pl.col("action"),
             "len",
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -64,8 +64,7 @@ class Logs:
         Raises:
             ConfigurationError: if a format cannot be told, or if there is nobody to judge requests
                 or events that cannot be judged.
-            FormatError: if a log is damaged, or none of its lines is a request.
-            OSError: if it cannot be read.
+            FormatError: if a log cannot be read to its end, or none of its lines is a request.
         """
         counting = Counting()
         paths = self.paths
@@ -101,10 +100,10 @@ class Logs:
             counting.unjudged += read.unjudged
             requests, unparsed = requests + found.requests, unparsed + read.unparsed
 
-        with closing(blocks(path, self.block, progress)) as source:
+        with closing(_blocks(path, self.block, progress)) as source:
             for block in source:
                 if written is None:
-                    written = (self.format or detect(block, self.header)).begin(block)
+                    written = self._written(path, block)
                 waiting.append(pool.submit(_read, block, written, judge))
                 if len(waiting) > _THREADS:
                     take()
@@ -121,17 +120,35 @@ class Logs:
             File(name=_name(path), format=name, requests=requests, unparsed=unparsed)
         )
 
+    def _written(self, path: str, block: bytes) -> Format:
+        """Return how a log is written, as its first block tells."""
+        try:
+            return (self.format or detect(block, self.header)).begin(block)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{_name(path)}: {error}") from None
+
     def _begins(self, path: str) -> datetime:
         """Return when a log's first request was; the standard input's cannot be looked at."""
         if path == _STDIN:
             return _NEVER
-        with closing(blocks(path, _PEEKED)) as source:
+        with closing(_blocks(path, _PEEKED)) as source:
             block = next(source, b"")
         if not block:
             return _NEVER
-        frame, _ = (self.format or detect(block, self.header)).begin(block).parse(block)
+        frame, _ = self._written(path, block).parse(block)
         first = frame.get_column("time").min()
         return first if isinstance(first, datetime) else _NEVER
+
+
+def _blocks(path: str, size: int, progress: Progress | None = None) -> Generator[bytes, None, None]:
+    """Yield a log's blocks; what the system does not give is as wrong as what is damaged."""
+    try:
+        yield from blocks(path, size, progress)
+    except OSError as error:
+        raise FormatError(
+            f"{_name(path)}: cannot be read: {error.strerror or error}; name a file that may be "
+            "read, or '-' for standard input"
+        ) from error
 
 
 class _Read(NamedTuple):

@@ -157,6 +157,7 @@ def _expression(pattern: str) -> str:
 
 
 # Segments that a route has no other name for than the number 0 has: most of what differs.
+_SHORT = 128
 _ALIKE = "/(?:[0-9]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{12,64})(/|$)"
 
 
@@ -169,9 +170,14 @@ def routes_of(paths: pl.Series) -> pl.Series:
         sent = decoded.select(escaped).to_series().drop_nulls().unique()
         told = {text: _decoded(text) for text in sent}
         decoded = decoded.with_columns(path.replace(told))
-    alike = path.str.replace_all(_ALIKE, "/0$1").str.replace_all(_ALIKE, "/0$1")
-    reduced = decoded.select(pl.when(path.str.len_bytes() <= 128).then(alike).otherwise(path))
-    column = reduced.to_series()
+    # Where there is no digit but in letters, nothing is one of many by its number.
+    numbered = path.str.contains("/[0-9]|[0-9a-fA-F]{12}") & (path.str.len_bytes() <= _SHORT)
+    reduced = decoded.get_column("path")
+    places = decoded.select(numbered.fill_null(value=False)).to_series().arg_true()
+    alike = reduced.gather(places)
+    for _ in range(2):  # neighbours have a slash in common
+        alike = alike.str.replace_all(_ALIKE, "/0$1")
+    column = reduced.scatter(places, alike)
     distinct = column.drop_nulls().unique()
     routes = [route_of(text) for text in distinct]
     return column.replace_strict(

@@ -96,12 +96,11 @@ class CloudFrontFormat:
         """Read lines that have the same fields."""
         fields = _fields(block) or self.fields
         if not {*_NEEDED} <= {*fields}:
-            return FRAME.to_frame(), written(lines_of(block))
+            lines = lines_of(block)
+            return FRAME.to_frame(), written(lines.filter(~pl.col("line").str.starts_with("#")))
         split = split_lines(block, "\t", [str(at) for at in range(len(fields))]).collect()
-        lines = pl.any_horizontal(pl.all().str.strip_chars() != "") & ~pl.col("0").str.starts_with(
-            "#"
-        )
-        split = split.filter(lines)
+        told = pl.any_horizontal(pl.all().str.strip_chars(" \t\r") != "")
+        split = split.filter(told & ~pl.col("0").str.starts_with("#"))
         found = split.select(
             pl.col(str(fields.index(name))).alias(column)
             for name, column in _COLUMNS.items()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
 import polars as pl
 from polars.exceptions import ComputeError
@@ -38,7 +37,7 @@ class JsonFormat:
         try:
             objects = self._objects(block)
         except ComputeError:  # one bad line is enough, and it is not told which
-            objects = self._objects(_sound(block))
+            objects = self._objects(self._sound(block))
         found = self.read(objects)
         return found, lines - found.height
 
@@ -47,22 +46,18 @@ class JsonFormat:
             return self.schema.to_frame()
         return pl.read_ndjson(b"{}\n" + block, schema=self.schema, ignore_errors=True).slice(1)
 
-
-def _sound(block: bytes) -> bytes:
-    """Return the lines of a block that hold a JSON object."""
-    sound = []
-    for line in block.split(b"\n"):
-        try:
-            found = json.loads(line, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            sound.append(json.dumps(found).encode())
-    return b"\n".join([*sound, b""])
-
-
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(word)  # NaN and Infinity are no JSON
+    def _sound(self, block: bytes) -> bytes:
+        """Return what is wanted of the lines that hold a JSON object."""
+        sound = []
+        for line in block.split(b"\n"):
+            try:
+                found = json.loads(line)
+                if isinstance(found, dict):
+                    wanted = {name: found[name] for name in self.schema if name in found}
+                    sound.append(json.dumps(wanted, allow_nan=False).encode())
+            except (ValueError, RecursionError):  # NaN and Infinity are no JSON
+                continue
+        return b"\n".join([*sound, b""])
 
 
 def caddy_format(header: str) -> JsonFormat:

@@ -22,20 +22,20 @@ _MICROSECONDS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 def local_times(days: pl.Series, zones: pl.Series) -> pl.Series:
     """Read days with their zones: ``[23/Nov/2026:04:38:40`` and ``+0000]``, or without brackets.
 
-    A log's zones are few and its seconds come often: each is read once.
+    A log's zones are few, and of its seconds many come together: each is read once.
     """
-    bracket = r"\[" if days.str.starts_with("[").any() else ""
-    read = days.str.to_datetime(
-        f"{bracket[-1:]}%d/%b/%Y:%H:%M:%S", time_unit="us", strict=False, cache=True
-    )
-    shaped = days.str.contains(f"^{bracket}{DAY}$")
+    runs = days.rle().struct.field("value")
+    bracket = r"\[" if runs.str.starts_with("[").any() else ""
+    read = runs.str.to_datetime(f"{bracket[-1:]}%d/%b/%Y:%H:%M:%S", time_unit="us", strict=False)
+    read = _where(runs.str.contains(f"^{bracket}{DAY}$"), read.dt.replace_time_zone("UTC"))
+    read = read.gather(days.rle_id())
     texts = zones.unique().drop_nulls()
     offsets = pl.Series([_offset(text) for text in texts], dtype=pl.Duration("us"))
     if len(texts) == 1 and not zones.null_count():
         shift = offsets
     else:
         shift = zones.replace_strict(texts, offsets, default=None, return_dtype=offsets.dtype)
-    return _where(shaped, (read - shift).dt.replace_time_zone("UTC"))
+    return (read - shift).alias("time")
 
 
 def iso_times(texts: pl.Series) -> pl.Series:

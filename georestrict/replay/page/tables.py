@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from heapq import nsmallest
 
 from georestrict.replay.page import wording
+from georestrict.replay.page.finding import hits
 from georestrict.replay.summary import Actions, Judged, Summary
 
 #: How many rows are shown at once; more have to be opened.
@@ -28,11 +31,6 @@ class Cell:
     warned: int
     blocked: int
 
-    @property
-    def hits(self) -> int:
-        """How many are warned or blocked."""
-        return self.warned + self.blocked
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -52,6 +50,11 @@ class Row:
     def change(self) -> int:
         """How many requests more are blocked by the last policy than by the first."""
         return self.last.blocked - self.cells[0].blocked
+
+    @property
+    def warned_change(self) -> int:
+        """How many more are warned."""
+        return self.last.warned - self.cells[0].warned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ class Table:
     @property
     def most(self) -> int:
         """The most hits of a row; at least 1."""
-        return max((row.last.hits for row in self.rows), default=0) or 1
+        return max((row.last.warned + row.last.blocked for row in self.rows), default=0) or 1
 
 
 def of(summary: Summary) -> dict[str, Table]:
@@ -96,22 +99,20 @@ def of(summary: Summary) -> dict[str, Table]:
     for name, head, many, by, label, code in wanted:
         every = [by(judged) or {} for judged in summary.policies]
         keys = {key for each in every for key in each}
-        rows = sorted(
-            (
-                Row(
-                    key=key,
-                    label=wording.cut(label(key), LABEL),
-                    code=code,
-                    cells=tuple(_cell(each.get(key, {})) for each in every),
-                )
-                for key in keys
-            ),
-            key=_order,
-        )
+        # of accounts there may be a million
+        first = nsmallest(MOST, keys, key=partial(_order, every))
+        rows = [
+            Row(
+                key=key,
+                label=wording.cut(label(key), LABEL),
+                code=code,
+                cells=tuple(_cell(each.get(key, {})) for each in every),
+            )
+            for key in first
+        ]
         if rows:
-            left_out = max(len(rows) - MOST, 0)
             found[name] = Table(
-                name=name, head=head, many=many, rows=tuple(rows[:MOST]), left_out=left_out
+                name=name, head=head, many=many, rows=tuple(rows), left_out=len(keys) - len(rows)
             )
     return found
 
@@ -120,13 +121,14 @@ def _cell(actions: Actions) -> Cell:
     return Cell(sum(actions.values()), actions.get("warn", 0), actions.get("block", 0))
 
 
-def _order(row: Row) -> tuple[bool, int, int, int, str]:
+def _order(every: Sequence[Mapping[str, Actions]], key: str) -> tuple[bool, int, int, int, str]:
+    actions = [each.get(key, {}) for each in every]
     return (
-        row.key == REST,
-        -row.last.hits,
-        -max(cell.hits for cell in row.cells),
-        -row.last.requests,
-        row.key,
+        key == REST,
+        -hits(actions[-1]),
+        -max(map(hits, actions)),
+        -sum(actions[-1].values()),
+        key,
     )
 
 

@@ -131,13 +131,10 @@ def test_a_schema_with_something_that_the_reference_cannot_tell_is_an_error() ->
 
 
 def test_the_page_about_the_api_has_every_public_name_with_its_first_sentence() -> None:
-    told = dict(
-        re.findall(
-            r"^\| `(georestrict\.[\w.]+)` \| (.*) \|$",
-            (DOCS / "api.md").read_text(encoding="utf-8"),
-            re.M,
-        )
-    )
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(georestrict\.[\w.]+)` \| (.*) \|$", text, re.MULTILINE)
+    told = dict(rows)
+    assert len(told) == len(rows), "a name is there twice"
     public = {
         f"georestrict{module}.{name}"
         for module in ("", ".django", ".metrics", ".testing")

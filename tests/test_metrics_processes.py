@@ -340,3 +340,39 @@ def test_a8_behind_a_real_nginx_that_drops_the_header_the_counter_says_that_it_i
                 ("allow", "default"): 1,
                 ("block", "unresolved"): 2,
             }
+
+
+def test_threads_that_fork_at_once_leave_nothing_held() -> None:
+    code = """
+import os, threading
+from prometheus_client import CollectorRegistry
+from georestrict.metrics import instrument
+
+registries = [instrument(registry=CollectorRegistry()) for _ in range(3)]
+busy = True
+def read():
+    while busy:
+        for registry in registries:
+            list(registry.collect())
+def fork():
+    for _ in range(25):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+threads = [threading.Thread(target=fork) for _ in range(4)]
+for thread in threads:
+    thread.start()
+reader = threading.Thread(target=read)
+reader.start()
+for thread in threads:
+    thread.join()
+busy = False
+reader.join()
+"""
+    subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        check=True,
+        timeout=60,
+        cwd=ROOT,
+    )

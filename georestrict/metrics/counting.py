@@ -234,9 +234,11 @@ def _of_lists(lists: Mapping[str, Part]) -> Iterator[tuple[str, Part]]:
 
 _METERS: WeakSet[Meter] = WeakSet()
 _HELD: list[Meter] = []  # while this process forks
+_FORKING = threading.Lock()  # one thread after another, else they let go what the other holds
 
 
 def _before_fork() -> None:
+    _FORKING.acquire()
     _HELD[:] = _METERS
     for meter in _HELD:
         meter.before_fork()
@@ -245,11 +247,14 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     while _HELD:
         _HELD.pop().after_fork_in_parent()
+    _FORKING.release()
 
 
 def _after_fork_in_child() -> None:
+    global _FORKING
     while _HELD:
         _HELD.pop().after_fork_in_child()
+    _FORKING = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -228,9 +228,11 @@ def _run(held: ref[Shared], every: float) -> None:
 _KNOWN: WeakKeyDictionary[CollectorRegistry, Scraped] = WeakKeyDictionary()
 _SCRAPED: WeakSet[Scraped] = WeakSet()
 _HELD: list[Scraped] = []  # while this process forks
+_FORKING = threading.Lock()  # one thread after another, else they let go what the other holds
 
 
 def _before_fork() -> None:
+    _FORKING.acquire()
     _HELD[:] = _SCRAPED
     for scraped in _HELD:
         scraped.before_fork()
@@ -239,11 +241,14 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     while _HELD:
         _HELD.pop().after_fork_in_parent()
+    _FORKING.release()
 
 
 def _after_fork_in_child() -> None:
+    global _FORKING
     while _HELD:
         _HELD.pop().after_fork_in_child()
+    _FORKING = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

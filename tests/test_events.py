@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import logging.config
@@ -24,6 +25,7 @@ from jsonschema import Draft202012Validator
 from georestrict import Accounts, Action, ConfigurationError, Engine, Reason, asgi, restrict, wsgi
 from georestrict.address import ClientAddress, Headers, TrustedProxies
 from georestrict.observe import Event, Events, JsonLines, Kind, keyed, log_events, route_of, schema
+from georestrict.observe.observer import shown_place
 from georestrict.testing import tiny_database
 from tests.test_docs import EVENTS, read_table, words
 from tests.web import Recorder, Request, environ_of, run_asgi, scope_of, through_asgi, through_wsgi
@@ -439,6 +441,9 @@ def test_the_schema_refuses_what_is_no_event(wrong: dict[str, Any]) -> None:
         ({"per_second": -1}, "per_second is -1, must be 0 or more"),
         ({"per_second": float("nan")}, "per_second is nan"),
         ({"burst": "many"}, "burst is 'many'"),
+        ({"burst": 0}, "burst is 0, so no event would ever be written; give 1 or more, or 0 with"),
+        ({"burst": 0.5, "per_second": 0}, "burst is 0.5, so no event would ever be written"),
+        ({"allows": 1e-320}, "allows is 1e-320, must be 0 or 1e-09 or more"),
         ({"counts_every": 0}, "counts_every is 0, must be 1 or more"),
     ],
 )
@@ -549,6 +554,27 @@ def test_log_events_says_what_it_cannot_write_to(tmp_path: Path) -> None:
         log_events(tmp_path / "missing" / "events.jsonl")
     with pytest.raises(ConfigurationError, match="is given 7, must be a path, a stream or"):
         log_events(7)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="embedded null byte; give a file in a folder"):
+        log_events("a\0b")
+    with pytest.raises(ConfigurationError, match=r"takes no text: .*; give a stream that is open"):
+        log_events(io.BytesIO())  # type: ignore[arg-type]
+    closed = io.StringIO()
+    closed.close()
+    with pytest.raises(ConfigurationError, match="takes no text: I/O operation on closed file"):
+        log_events(closed)
+
+
+def test_log_events_undoes_that_a_dictconfig_before_it_has_disabled_the_logger() -> None:
+    logger, lines = logging.getLogger("georestrict.events"), io.StringIO()
+    logger.disabled = True  # what disable_existing_loggers does, the default of dictConfig
+    log_events(lines)
+    assert not logger.disabled
+    through_asgi(Request(peer=CHINA), engine=engine())
+    assert Event.from_json(lines.getvalue()).country == "CN"
+
+
+def test_p1_the_name_of_a_policy_file_that_is_no_utf_8_is_told_as_what_can_be_written() -> None:
+    assert shown_place("policies/\udcff.toml") == "policies/?.toml"
 
 
 def test_dictconfig_can_set_the_lines_up(tmp_path: Path) -> None:

@@ -190,7 +190,9 @@ def test_a_lifespan_that_shuts_down_tells_the_counts_before_the_server_ends() ->
             if message["type"] == "lifespan.shutdown":
                 return
 
-    guarded = asgi.GeoRestrictMiddleware(serve, engine=engine(), events=Events(burst=0))
+    guarded = asgi.GeoRestrictMiddleware(
+        serve, engine=engine(), events=Events(per_second=0, burst=0)
+    )
     with writing() as written:
         run_asgi(guarded, scope_of(Request(peer=CHINA)))
         messages = ({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
@@ -368,6 +370,13 @@ def test_sampled_requests_leave_half_of_the_burst_to_what_was_decided() -> None:
             ask(guarded, CHINA)
     told = Counter(event.country for event in written.events)
     assert told == {"GB": 5, "CN": 5}
+
+
+def test_the_smallest_burst_has_room_for_a_sample() -> None:
+    guarded = guard(events=Events(allows=1.0, per_second=0, burst=1))
+    with writing() as written:
+        ask(guarded, BRITAIN)
+    assert [event.country for event in written.events] == ["GB"]
 
 
 def test_without_a_sample_no_plain_allow_has_an_event() -> None:

@@ -417,6 +417,13 @@ def test_a_reason_that_a_strategy_made_up_becomes_no_label(tiny: Database) -> No
     }
 
 
+def test_a_name_that_utf_8_cannot_write_fails_no_scrape(tiny: Database) -> None:
+    guarded = guard_wsgi(policy=POLICY, database=tiny, policies={"half \ud800": OTHER})
+    registry = instrument(guarded, registry=CollectorRegistry())
+    send_wsgi(guarded, GB)
+    assert of(shown(registry), "georestrict_emergency")['policy="half ?"'] == 0
+
+
 def test_no_label_holds_anything_of_a_request(tiny: Database) -> None:
     seen_in = {"countries": ["CN"], "within": "1d"}
     moved = {

@@ -35,6 +35,7 @@ from georestrict.metrics.kinds import (
     UNRESOLVED,
     Kind,
 )
+from georestrict.observe.event import whole
 from georestrict.observe.observer import shown_place
 
 #: A metric and the values of its labels.
@@ -132,7 +133,7 @@ class Meter:
             self._guards.add(guard)
             self._add(guard.engine, shown_place(guard.engine.policy.place))
             for name, engine in guard.policies.items():
-                self._add(engine, name)
+                self._add(engine, whole(name))
         if self._listener is not None:
             guard.stopwatch.add(self._listener)
 

@@ -209,8 +209,12 @@ def cut(text: str) -> str:
     Halves of a character (lone surrogates), which servers make of broken bytes, are ``?``: many
     readers of JSON refuse the whole line for one.
     """
-    kept = text[:LONGEST_TEXT]
-    return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
+    return whole(text[:LONGEST_TEXT])
+
+
+def whole(text: str) -> str:
+    """Return text in which halves of a character are ``?``, for those who write UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def as_text(time: datetime) -> str:

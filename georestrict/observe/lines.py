@@ -62,6 +62,7 @@ def log_events(to: str | PathLike[str] | TextIO | logging.Handler) -> logging.Ha
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    logger.disabled = False  # a dictConfig before has done that, unless it was told not to
     return handler
 
 
@@ -75,15 +76,22 @@ def _handler(to: Any) -> logging.Handler:
                 return known
         try:
             return WatchedFileHandler(path, encoding="utf-8")
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            why = getattr(error, "strerror", None) or error
             raise ConfigurationError(
-                f"log_events: {path}: {error.strerror or error}; give a file in a folder that is "
+                f"log_events: {path}: {why}; give a file in a folder that is "
                 "there and that this process may write to"
             ) from None
     if not callable(getattr(to, "write", None)):
         raise ConfigurationError(
             f"log_events is given {to!r}, must be a path, a stream or a logging.Handler"
         )
+    try:
+        to.write("")
+    except Exception as error:  # a handler would find out with each event, and lose it
+        raise ConfigurationError(
+            f"log_events: {to!r} takes no text: {error}; give a stream that is open for text"
+        ) from None
     for known in logger.handlers:
         if isinstance(known, logging.StreamHandler) and known.stream is to:
             return known

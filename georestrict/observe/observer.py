@@ -24,7 +24,7 @@ from georestrict.address import AddressReason, ClientAddress, Headers, Strategy
 from georestrict.decision import Decision, Reason
 from georestrict.diagnose import Diagnosis
 from georestrict.engine import Engine
-from georestrict.observe.event import LONGEST_TEXT, Event, Kind, cut, keyed
+from georestrict.observe.event import LONGEST_TEXT, Event, Kind, cut, keyed, whole
 from georestrict.observe.ledger import Ledger, Outcome, Ticket, outcome_of
 from georestrict.observe.limit import Limit
 from georestrict.observe.lines import logger as events
@@ -142,7 +142,9 @@ class Observer:
         if not events.isEnabledFor(logging.INFO):
             return None
         # Half of the burst is not for samples: they must not push out what was decided.
-        if not self._limit.take(spare=0 if weight is None else self.options.burst / 2):
+        burst = self.options.burst
+        spare = 0 if weight is None else min(burst / 2, max(burst - 1, 0))
+        if not self._limit.take(spare=spare):
             return None
         return self._ledger(engine).take(tally.decision, engine.now(), weight)
 
@@ -351,7 +353,8 @@ def shown_place(place: str) -> str:
     if path.is_absolute():
         with suppress(OSError, ValueError):
             path = path.relative_to(Path.cwd())
-    return path.name if path.is_absolute() or ".." in path.parts else path.as_posix()
+    shown = path.name if path.is_absolute() or ".." in path.parts else path.as_posix()
+    return whole(shown)
 
 
 def truncated(address: IPv4Address | IPv6Address) -> str:

@@ -11,6 +11,9 @@ from georestrict.errors import ConfigurationError
 #: 128 bits: too many keys to try (NIST SP 800-131A rev. 2, §10: a key of HMAC has 112 or more)
 LEAST_KEY_BYTES = 16
 
+#: One request in so many is few enough to be none, and weights stay numbers.
+LEAST_SHARE = 1e-9
+
 _ADDRESSES = ("network", "full", "keyed", "none")
 _ACCOUNTS = ("keyed", "full", "none")
 
@@ -30,7 +33,8 @@ class Events:
         allows: the share of plainly allowed requests that get an event, from 0 to 1.
         per_second: events that a process writes per second, on average; what is over that is
             counted.
-        burst: events that it may write at once after a quiet time.
+        burst: events that it may write at once after a quiet time: 1 or more, or 0 with
+            ``per_second=0``, for numbers only.
         counts_every: seconds after which those without an event of their own are told as numbers.
 
     >>> Events(address="keyed", key=b"sixteen bytes at least", allows=0.01).account
@@ -90,3 +94,12 @@ class Events:
             ):
                 wanted = f"{least} or more" if most is None else f"from {least} to {most}"
                 raise ConfigurationError(f"events: {name} is {value!r}, must be {wanted}")
+        if 0 < self.allows < LEAST_SHARE:
+            raise ConfigurationError(
+                f"events: allows is {self.allows!r}, must be 0 or {LEAST_SHARE} or more"
+            )
+        if self.burst < 1 and (self.per_second or self.burst):
+            raise ConfigurationError(
+                f"events: burst is {self.burst!r}, so no event would ever be written; give 1 or "
+                "more, or 0 with per_second=0 for counts only"
+            )

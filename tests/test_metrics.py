@@ -35,6 +35,12 @@ POLICY: dict[str, Any] = {
 }
 OTHER = {"default": "block", "contact": "mailto:a@b.example"}
 
+# Shown from the start: a failure is seen to rise from 0, in a dry run, too.
+UNFAILED = {
+    'action="block",case="error",policy="policy",would=""': 0,
+    'action="allow",case="error",policy="policy",would="block"': 0,
+}
+
 Samples = dict[str, float]
 
 
@@ -105,6 +111,7 @@ def test_what_prometheus_is_shown_is_what_was_counted(
         'action="block",country="unresolved",policy="policy",would=""': 4,
     }
     assert of(samples, "georestrict_fallback_total") == {
+        **UNFAILED,
         'action="allow",case="private",policy="policy",would=""': 1,
         'action="block",case="unresolved",policy="policy",would=""': 4,
     }
@@ -413,7 +420,8 @@ def test_a_reason_that_a_strategy_made_up_becomes_no_label(tiny: Database) -> No
     samples = shown(registry)
     assert of(samples, "georestrict_client_unresolved_total") == {}
     assert of(samples, "georestrict_fallback_total") == {
-        'action="block",case="unresolved",policy="policy",would=""': 1
+        **UNFAILED,
+        'action="block",case="unresolved",policy="policy",would=""': 1,
     }
 
 

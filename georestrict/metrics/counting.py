@@ -37,6 +37,7 @@ from georestrict.metrics.kinds import (
 )
 from georestrict.observe.event import whole
 from georestrict.observe.observer import shown_place
+from georestrict.policy import Action
 
 #: A metric and the values of its labels.
 Point = tuple[Kind, tuple[str, ...]]
@@ -149,6 +150,7 @@ class Meter:
         labels = self._engines[engine] = self._policies.setdefault(policy, _Labels(policy))
         for rule in engine.policy.rules:  # in their order, so that workers tell the same ones
             labels.rule(rule.name)
+        self._begin_failures(policy)
 
     def totals(self) -> Counter[Point]:
         """Read how far everything is, and return it."""
@@ -213,6 +215,13 @@ class Meter:
         self._totals.clear()
         for point in ((RELOADS, ("done",)), (RELOADS, ("failed",)), (SUPPRESSED, ())):
             self._totals[point] = 0
+        for policy in self._policies:
+            self._begin_failures(policy)
+
+    def _begin_failures(self, policy: str) -> None:
+        """Show that deciding has not failed: where a series begins with 1, nobody sees it rise."""
+        for does in ((str(Action.BLOCK), ""), (str(Action.ALLOW), str(Action.BLOCK))):
+            self._totals[FALLBACK, (policy, str(Reason.ERROR), *does)] += 0
 
     def before_fork(self) -> None:
         """Wait until nobody reads: the child would find it half done."""

@@ -255,6 +255,10 @@ def test_the_path_is_told_as_the_option_says(
         ((("X-Request-ID", "two words"),), None),
         ((("X-Request-ID", "a" * 200),), "a" * 128),
         ((("X-Request-ID", ""),), None),
+        ((("X-Request-ID", CHINA),), None),  # F5
+        ((("X-Request-ID", f"a1_{CHINA}:443_7"),), None),
+        ((("X-Request-ID", "2001:db8::1"),), None),
+        ((("X-Request-ID", "00:1f:2.5"),), "00:1f:2.5"),
     ],
 )
 @pytest.mark.parametrize("face", FACES.values(), ids=FACES)

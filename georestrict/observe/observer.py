@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -40,6 +40,7 @@ _FAR = 1 << 30  # requests: as far as a sample may be
 _PREFIX = {4: 24, 6: 48}
 _REASONS = {str(reason): reason for reason in AddressReason}
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_DOTTED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 _FIXES = {
@@ -335,15 +336,24 @@ def id_of(request: Request) -> str | None:
     """Return the id that a request came with: that of ``X-Request-ID``, or of its trace.
 
     It is the client's word, unless a proxy writes it. What is no id is none (W3C Trace Context,
-    §3.2.2, says what ``traceparent`` looks like).
+    §3.2.2, says what ``traceparent`` looks like), and neither is what tells an address.
     """
     with suppress(Exception):
         told = (request.header("x-request-id") or b"")[:LONGEST_TEXT].decode("ascii", "replace")
-        if _ID.fullmatch(told):
+        if _ID.fullmatch(told) and not _tells_address(told):
             return told
         trace = _TRACE.fullmatch((request.header("traceparent") or b"").decode("ascii", "replace"))
         return trace[1] if trace else None
     return None
+
+
+def _tells_address(told: str) -> bool:
+    if _DOTTED.search(told):
+        return True
+    try:
+        return ":" in told and bool(ip_address(told))
+    except ValueError:
+        return False
 
 
 @lru_cache(256)

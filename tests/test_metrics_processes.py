@@ -376,3 +376,23 @@ reader.join()
         timeout=60,
         cwd=ROOT,
     )
+
+
+def test_several_registries_of_processes_that_share_count_each_request_once(tmp_path: Path) -> None:
+    code = """
+from prometheus_client import CollectorRegistry
+from georestrict.metrics import instrument
+from georestrict.wsgi import GeoRestrictMiddleware
+
+guards = [GeoRestrictMiddleware(lambda *_: [], block=["KP"]) for _ in range(2)]
+others = [instrument(guarded, registry=CollectorRegistry()) for guarded in guards]
+registry = instrument(*guards)
+for guarded in guards:
+    guarded({"REMOTE_ADDR": "175.45.176.1", "REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None)
+for other in others:
+    list(other.collect())
+found = [s.value for m in registry.collect() for s in m.samples if s.name == "georestrict_decisions_total"]
+assert sum(found) == 2, found
+"""
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=ROOT, timeout=60)

@@ -166,7 +166,14 @@ def shown(
     if known is not None:
         known.meter.add(targets)
         return registry
-    found = Shared(targets, every) if is_shared else Scraped(targets)
+    if not is_shared:
+        found = Scraped(targets)
+    elif _WRITER:  # one for all registries: the files have each process once
+        found = _WRITER[0]
+        found.meter.add(targets)
+    else:
+        found = Shared(targets, every)
+        _WRITER.append(found)
     registry.register(found)
     _KNOWN[registry] = found
     if is_shared and registry is _shared_registry():
@@ -226,6 +233,7 @@ def _run(held: ref[Shared], every: float) -> None:
 
 
 _KNOWN: WeakKeyDictionary[CollectorRegistry, Scraped] = WeakKeyDictionary()
+_WRITER: list[Scraped] = []
 _SCRAPED: WeakSet[Scraped] = WeakSet()
 _HELD: list[Scraped] = []  # while this process forks
 _FORKING = threading.Lock()  # one thread after another, else they let go what the other holds

@@ -34,6 +34,7 @@ QUESTIONS = (
     "instructions",
     "endtoend",
     "worst_headers",
+    "replay",
 )
 
 

@@ -27,7 +27,7 @@ VALIDATOR = Draft202012Validator(schema())
 GOOD = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in sorted(ROOT.glob("examples/**/*.toml"))
-    if path.name != "sources.toml"  # a manifest
+    if path.name not in ("sources.toml", "pyproject.toml")  # a manifest, and a project's own
 } | {
     str(block): block.text if "\ndefault = " in f"\n{block.text}" else LEFT_OUT + block.text
     for block in BLOCKS

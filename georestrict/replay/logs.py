@@ -160,7 +160,7 @@ class _Read(NamedTuple):
 
 
 def _read(block: bytes, written: Format, judge: Judge | None) -> _Read:
-    frame, unparsed = written.parse(block)
+    frame, unparsed = written.parse(block, in_order=judge is not None and judge.in_order)
     unjudged = 0
     if judge is None:
         if not is_events(frame):

@@ -269,6 +269,7 @@ def test_advice_about_a_policy_is_a_warning(project: Project, tmp_path: Path) ->
         ({"policy": POLICY, "block": ["CU"]}, "E001", "not both"),
         ({"policy": POLICY, "client": "10.0.0.1"}, "E001", "client"),
         ({"policy": POLICY, "identify": f"{__name__}.late_identify"}, "E001", "coroutine"),
+        ({"policy": POLICY, "policies": ["wine.toml"]}, "E001", "policies"),
         ({"policy": "nowhere.toml"}, "E002", "nowhere.toml"),
         ({"policy": POLICY, "database": "nowhere.grdb"}, "E003", "nowhere.grdb"),
     ],
@@ -318,6 +319,21 @@ def test_a_deployment_whose_application_is_not_guarded_is_told(
     monkeypatch.setattr("georestrict.django.checks.guards", set())
     project(WSGI_APPLICATION=served_by(monkeypatch, WSGIHandler()))
     assert ids(check_deployment(None)) == ["W003"]
+
+
+def test_an_application_that_cannot_be_imported_leaves_the_other_checks_their_say(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(path: str) -> None:
+        raise ConfigurationError("policy.toml:7: what is wrong there")
+
+    project(WSGI_APPLICATION="nowhere.wsgi.application")
+    (found,) = check_deployment(None)
+    assert ids([found]) == ["W003"]
+    assert "cannot be imported: No module named 'nowhere'" in found.msg
+    monkeypatch.setattr("georestrict.django.checks.import_string", stop)  # as guarded() does
+    (found,) = check_deployment(None)
+    assert "cannot be imported: policy.toml:7: what is wrong there" in found.msg
 
 
 def test_a_guarded_application_may_have_others_around_it(

@@ -93,12 +93,13 @@ assert [event for event, _ in seen] == ["socket.connect"], seen
 
 def listed(page: Path) -> set[Path]:
     """The pages that the lists of the index name."""
-    found = {
+    found = [
         ROOT / f"{conf.page_of(link)}.md"
         for _, link in conf.LINK.findall(page.read_text(encoding="utf-8"))
-    }
+    ]
     assert found
-    return found
+    assert len({*found}) == len(found), "make site fails on a page that is listed twice"
+    return {*found}
 
 
 def test_every_page_of_the_folder_is_in_a_list_of_the_index() -> None:

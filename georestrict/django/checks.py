@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from georestrict import asgi, wsgi
 from georestrict.django.project import guards, options
-from georestrict.errors import ConfigurationError, DatabaseError
+from georestrict.errors import ConfigurationError, DatabaseError, GeoRestrictError
 from georestrict.trial.checking import checked
 
 TAG = "georestrict"
@@ -58,7 +58,7 @@ def check_deployment(app_configs: Any, **more: Any) -> list[checks.CheckMessage]
 
     ======== ==================================================================
     W002     the settings speak of a proxy, and ``client`` names none
-    W003     ``WSGI_APPLICATION`` is not guarded
+    W003     ``WSGI_APPLICATION`` is not guarded, or cannot be imported
     W004     a cache of the whole site answers for what asks policies of its own
     ======== ==================================================================
     """
@@ -82,9 +82,10 @@ def _deployed(given: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
             hint="Name it: 'client': TrustedProxies('10.0.3.0/24'), from georestrict.address.",
             id=f"{TAG}.W002",
         )
-    if settings.WSGI_APPLICATION is not None and not _is_guarded(settings.WSGI_APPLICATION):
+    unguarded = settings.WSGI_APPLICATION and _unguarded(settings.WSGI_APPLICATION)
+    if unguarded:
         yield checks.Warning(
-            f"WSGI_APPLICATION is {settings.WSGI_APPLICATION!r}, which is not guarded",
+            f"WSGI_APPLICATION is {settings.WSGI_APPLICATION!r}, which {unguarded}",
             hint="End wsgi.py with application = guarded(get_wsgi_application()), or set "
             "WSGI_APPLICATION to None where only asgi.py is served.",
             id=f"{TAG}.W003",
@@ -99,14 +100,24 @@ def _deployed(given: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
         )
 
 
-def _is_guarded(path: str) -> bool:
-    """Whether its module makes a guarded application, whatever else it puts around that."""
-    import_string(path)
-    return any(isinstance(guard, wsgi.GeoRestrictMiddleware) for guard in guards)
+def _unguarded(path: str) -> str | None:
+    """Return what is wrong with an application, unless its module makes a guarded one.
+
+    Whatever else it puts around that is its own affair. A wrong policy, told by ``check_settings``,
+    stops the import here as it would stop the server: a traceback would hide what was told.
+    """
+    try:
+        import_string(path)
+    except (GeoRestrictError, ImportError) as error:
+        return f"cannot be imported: {error}"
+    if any(isinstance(guard, wsgi.GeoRestrictMiddleware) for guard in guards):
+        return None
+    return "is not guarded"
 
 
 def _policies(given: Mapping[str, Any]) -> Iterator[str]:
-    for policy in (given.get("policy"), *(given.get("policies") or {}).values()):
+    more = given.get("policies")
+    for policy in (given.get("policy"), *(more.values() if isinstance(more, Mapping) else ())):
         if isinstance(policy, _PLACES):
             yield str(policy)
 

@@ -46,6 +46,7 @@ class Counting:
         self.requests = self.unparsed = 0
         #: requests that events only count, so that no policy can be asked about them
         self.unjudged = 0
+        self.other = ""  #: the first line that is no request, with its place
         self.first: datetime | None = None
         self.last: datetime | None = None
         self.files: list[File] = []

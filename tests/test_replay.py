@@ -505,3 +505,13 @@ def test_distinct_clients_are_estimated_within_three_percent(
     assert math.isclose(clients.count(0), number, rel_tol=0.03)
     assert clients.count(0, 0) == clients.count(0)
     assert clients.count(0, 1) == 0
+
+
+def test_there_are_never_more_clients_than_requests_however_they_are_estimated() -> None:
+    hashes = pl.Series(range(9)).cast(pl.String).hash()  # as an estimate would have it
+    clients = pl.DataFrame({"policy": 0, "action": 0, "client": hashes}, judging.CLIENTS)
+    found = counting.Counting()
+    found.add(judging.Counted(2, None, None, pl.DataFrame(schema=judging.ROWS), clients))
+    summary = found.summary(["policy.toml"])
+    assert summary.clients == 2
+    assert summary.policies[0].clients["allow"] == 0  # no row tells of a request

@@ -117,7 +117,7 @@ class Counting:
         return Summary(
             requests=self.requests,
             unparsed=self.unparsed,
-            clients=self._clients.count(0),
+            clients=min(self._clients.count(0), self.requests),
             first=self.first,
             last=self.last,
             files=tuple(self.files),
@@ -150,7 +150,10 @@ class Counting:
             by_network=ordered("network"),
             by_account=ordered("account") if by_account else None,
             timeline={key: dict(counts) for key, counts in sorted(by["time"].items())},
-            clients={action: self._clients.count(number, at) for at, action in enumerate(ACTIONS)},
+            clients={  # an estimate may be too high, but nobody is there without a request
+                action: min(self._clients.count(number, at), actions[action])
+                for at, action in enumerate(ACTIONS)
+            },
         )
 
 

@@ -26,6 +26,7 @@ from georestrict import Database
 from georestrict.cli import main as cli
 from tests.test_docs import Block, commands, matches, read_blocks, read_table
 from tests.test_servers import wait_for
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples/frameworks"
@@ -111,7 +112,7 @@ def asked(claim: Claim, port: int) -> Answer:
     """Send the request to a server on loopback, as the proxy in front of it would."""
     if claim.method == "WebSocket":
         return opened(claim, port)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
         answer = client.request(claim.method, claim.path, headers=claim.headers)
     return Answer(answer.status_code, dict(answer.headers), answer.text)
 
@@ -120,11 +121,13 @@ def opened(claim: Claim, port: int) -> Answer:
     """Open a WebSocket; the text is the first message, or the refusal's."""
     url = f"ws://127.0.0.1:{port}{claim.path}"
     try:
-        with connect(url, additional_headers=claim.headers, proxy=None) as socket:
+        with connect(
+            url, additional_headers=claim.headers, proxy=None, open_timeout=PATIENCE_SECONDS
+        ) as socket:
             response = socket.response
             assert response is not None
             headers = {key.lower(): value for key, value in response.headers.raw_items()}
-            return Answer(response.status_code, headers, str(socket.recv(timeout=20)))
+            return Answer(response.status_code, headers, str(socket.recv(timeout=PATIENCE_SECONDS)))
     except InvalidStatus as refused:
         answer = refused.response
         headers = {key.lower(): value for key, value in answer.headers.raw_items()}

@@ -174,7 +174,7 @@ class _Read(NamedTuple):
 
 
 def _read(block: bytes, written: Format, judge: Judge | None, *, look: bool) -> _Read:
-    frame, unparsed = written.parse(block)
+    frame, unparsed = written.parse(block, in_order=judge is not None and judge.in_order)
     other = _first_other(block, written) if unparsed and look else None
     unjudged = 0
     if judge is None:

@@ -43,9 +43,9 @@ class _Traefik:
         """Return the one that the log has."""
         return self.json if block.lstrip().startswith(b"{") else _TRAEFIK
 
-    def parse(self, block: bytes) -> tuple[pl.DataFrame, int]:
+    def parse(self, block: bytes, *, in_order: bool = True) -> tuple[pl.DataFrame, int]:
         """Return the requests in a block, and how many lines are none."""
-        return self.begin(block).parse(block)
+        return self.begin(block).parse(block, in_order=in_order)
 
 
 _FORMATS: dict[str, Callable[[str], Format]] = {

@@ -86,7 +86,7 @@ class CloudFrontFormat:
             )
         return replace(self, fields=fields)
 
-    def parse(self, block: bytes) -> tuple[pl.DataFrame, int]:
+    def parse(self, block: bytes, *, in_order: bool = True) -> tuple[pl.DataFrame, int]:
         """Return the requests in a block, and how many lines are none."""
         parts = [self._part(part) for part in _BEFORE_FIELDS.split(as_text(block)) if part]
         frames = [FRAME.to_frame(), *(found for found, _ in parts)]

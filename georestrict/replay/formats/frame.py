@@ -65,10 +65,11 @@ class Format(Protocol):
     def begin(self, block: bytes) -> Format:
         """Return the format as a log's first block tells it: some logs name their columns."""
 
-    def parse(self, block: bytes) -> tuple[pl.DataFrame, int]:
+    def parse(self, block: bytes, *, in_order: bool = True) -> tuple[pl.DataFrame, int]:
         """Return the requests in a block of whole lines, and how many lines are none.
 
-        Blank lines count as nothing. Nothing in a block raises.
+        Blank lines count as nothing. Nothing in a block raises. Without ``in_order`` the requests
+        may come in another order than the lines, which takes a tenth less time.
         """
 
 

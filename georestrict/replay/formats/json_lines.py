@@ -30,7 +30,7 @@ class JsonFormat:
         """Return itself: no line of the log tells more."""
         return self
 
-    def parse(self, block: bytes) -> tuple[pl.DataFrame, int]:
+    def parse(self, block: bytes, *, in_order: bool = True) -> tuple[pl.DataFrame, int]:
         """Return the requests in a block, and how many lines are none."""
         block = as_text(block)
         lines = written(lines_of(block))

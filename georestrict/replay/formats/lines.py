@@ -11,7 +11,7 @@ What stands behind the last field that is wanted is not looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -33,7 +33,10 @@ _URL = r"^[a-z]+://(?P<host>[^/?]+)(?P<path>[^?]*)"
 ADDRESS = r"^\[?(?P<peer>[^\]]*)\]?:[0-9-]*$"
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
-_VERSIONS = [f'HTTP/{number}"' for number in ("1.0", "1.1", "2.0", "3.0")]  # others are odd
+_TIMES = {"day", "zone", "iso"}  # of plain lines
+# Others are matched by the regular expression.
+_METHODS = [f'"{name}' for name in ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")]
+_VERSIONS = [f'HTTP/{number}"' for number in ("1.0", "1.1", "2.0", "3.0")]
 
 #: Whether a plain field is as it must be, and the field without what stands around it.
 _PLAIN: Mapping[str, tuple[Callable[[pl.Expr], pl.Expr], Callable[[pl.Expr], pl.Expr]]] = {
@@ -42,7 +45,7 @@ _PLAIN: Mapping[str, tuple[Callable[[pl.Expr], pl.Expr], Callable[[pl.Expr], pl.
     "day": (lambda field: field.str.starts_with("["), lambda field: field),
     "zone": (lambda field: field.str.ends_with("]"), lambda field: field),
     "iso": (lambda field: field != "", lambda field: field),
-    "method": (lambda field: field.str.contains('^"[A-Z]+$'), lambda field: field.str.slice(1)),
+    "method": (lambda field: field.is_in(_METHODS), lambda field: field.str.slice(1)),
     "version": (lambda field: field.is_in(_VERSIONS), lambda field: pl.lit(None, pl.String)),
     "status": (
         # As a regular expression would have it, in a third of its time; "+12" is a number, too.
@@ -79,7 +82,7 @@ class LineFormat:
         """Return itself: no line of the log tells more."""
         return self
 
-    def parse(self, block: bytes) -> tuple[pl.DataFrame, int]:
+    def parse(self, block: bytes, *, in_order: bool = True) -> tuple[pl.DataFrame, int]:
         """Return the requests in a block, and how many lines are none."""
         block = as_text(block)
         if self.coloured and b"\x1b" in block:
@@ -88,33 +91,39 @@ class LineFormat:
             lines = lines_of(block)
             found = self._match(lines)
             return complete(found), written(lines) - found.height
-        plain, odd = self._split(block, self.tokens)
+        split, plain = self._split(block, self.tokens)
+        odd = (~plain).arg_true()
         if not len(odd):
-            return complete(plain), 0
-        lines = lines_of(block)[odd]
+            return split, 0
+        lines = lines_of(block, odd)
         found = self._match(lines)
-        both = pl.concat([plain, found.select(plain.columns)]).sort("row")
-        return complete(both), written(lines) - found.height
+        both = pl.concat([split.filter(plain), complete(found)])
+        if in_order:
+            both = both[pl.concat([plain.arg_true(), found["row"]]).arg_sort()]
+        return both, written(lines) - found.height
 
     def _split(self, block: bytes, tokens: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
-        """Return the requests of plain lines, and the numbers of the other lines."""
-        split = split_lines(block, " ", [str(at) for at in range(len(tokens))])
-        columns, checks = {}, []
+        """Return what lines are split into, one row each, and whether that can be relied on."""
+        columns, checks = dict[str, pl.Expr](), [pl.lit(True)]
         for at, name in enumerate(tokens):
             field = pl.col(str(at))
             if name.startswith("="):
                 checks.append(field == name[1:])
-            if not name or name.startswith("="):
-                continue
-            check, bare = _PLAIN.get(name, (self._is_plain, lambda field: field))
-            checks.append(check(field))
-            columns[name] = bare(field)
-        found = split.select(plain=pl.all_horizontal(checks), **columns).collect()
-        found = self._timed(found.drop("version", strict=False).with_row_index("row"))
-        if "time" in found.columns:
-            found = found.with_columns(pl.col("plain") & pl.col("time").is_not_null())
-        odd = found["row"].filter(~found["plain"])
-        return _finish((found.filter("plain") if len(odd) else found).drop("plain")), odd
+            elif name:
+                check, bare = _PLAIN.get(name, (self._is_plain, lambda field: field))
+                checks.append(check(field))
+                columns[name] = bare(field)
+        split = split_lines(block, " ", [str(at) for at in range(len(tokens))])
+        times = _TIMES & columns.keys()
+        found = (
+            split.select(plain=pl.all_horizontal(checks), **columns)
+            .select("plain", *times, **_told(columns.keys()))
+            .collect()
+        )
+        time = self._time(found)
+        if time is None:
+            return complete(found), found["plain"]
+        return complete(found.with_columns(time)), found["plain"] & time.is_not_null()
 
     def _is_plain(self, field: pl.Expr) -> pl.Expr:
         return pl.lit(True) if self.writing.odd is None else ~field.str.contains(self.writing.odd)
@@ -123,9 +132,10 @@ class LineFormat:
         """Return the requests of lines that the regular expression matches, with their numbers."""
         fields = pl.col("line").str.extract_groups(self.pattern).alias("fields")
         found = lines.select("row", fields).unnest("fields")
-        found = self._timed(found.filter(pl.any_horizontal(pl.exclude("row").is_not_null())))
-        if "time" in found.columns:
-            found = found.filter(pl.col("time").is_not_null())
+        found = found.filter(pl.any_horizontal(pl.exclude("row").is_not_null()))
+        time = self._time(found)
+        if time is not None:
+            found = found.with_columns(time).filter(time.is_not_null())
         if "socket" in found.columns:
             opened = pl.col("socket").is_not_null()
             found = found.with_columns(
@@ -148,35 +158,30 @@ class LineFormat:
             "host": text,
             "forwarded": text,
         }
-        return _finish(
-            found.with_columns(
-                read(pl.col(name))
-                for name, read in readers.items()
-                if name in found.columns and found[name].str.contains("\\", literal=True).any()
-            )
+        found = found.with_columns(
+            read(pl.col(name))
+            for name, read in readers.items()
+            if name in found.columns and found[name].str.contains("\\", literal=True).any()
         )
+        return found.with_columns(**_told({*found.columns}))
 
-    def _timed(self, found: pl.DataFrame) -> pl.DataFrame:
-        """Return fields with their time in place of what tells it."""
-        names = {*found.columns}
-        if "day" in names:
-            time = local_times(found["day"], found["zone"])
-        elif "iso" in names:
-            time = iso_times(found["iso"])
-        elif "written" in names and self.time_pattern is not None:
-            time = written_times(found["written"], self.time_pattern)
-        elif units := names & {"seconds", "milliseconds", "microseconds"}:
-            (unit,) = units
-            time = epoch_times(found[unit], unit)
-        else:
-            return found
-        told = "day", "zone", "iso", "written", "seconds", "milliseconds", "microseconds"
-        return found.with_columns(time).drop(told, strict=False)
+    def _time(self, found: pl.DataFrame) -> pl.Series | None:
+        """Return the times that fields tell, null where they are none; None if no field does."""
+        if "day" in found.columns:
+            return local_times(found["day"], found["zone"])
+        if "iso" in found.columns:
+            return iso_times(found["iso"])
+        if "written" in found.columns and self.time_pattern is not None:
+            return written_times(found["written"], self.time_pattern)
+        for unit in ("seconds", "milliseconds", "microseconds"):
+            if unit in found.columns:
+                return epoch_times(found[unit], unit)
+        return None
 
 
-def _finish(found: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame's columns from fields: what is absent is null, the query is cut off."""
-    names, made = {*found.columns}, dict[str, pl.Expr]()
+def _told(names: Set[str]) -> dict[str, pl.Expr]:
+    """Return what fields tell, by a frame's columns: what is absent is null, no query."""
+    made = {name: pl.col(name) for name in ("peer", "method") if name in names}
     if "address" in names:
         made["peer"] = pl.coalesce(pl.col("address").str.extract(ADDRESS), "address")
     if "url" in names:
@@ -192,16 +197,16 @@ def _finish(found: pl.DataFrame) -> pl.DataFrame:
         made["path"] = path.str.replace_all("?", "%3F", literal=True)
     for name, column in (("user", "account"), ("host", "host"), ("forwarded", "forwarded")):
         if name in names:
-            made[column] = pl.when(~pl.col(name).is_in(["-", ""])).then(pl.col(name))
+            made[column] = pl.when((pl.col(name) != "-") & (pl.col(name) != "")).then(name)
     switched = [pl.lit(False)]
     if "status" in names:
-        made["status"] = pl.col("status").cast(pl.UInt16)
+        made["status"] = pl.col("status").cast(pl.UInt16, strict=False)
         switched.append(pl.col("status") == "101")
     if "kind" in names:
         switched.append(pl.col("kind").is_in(["ws", "wss"]))
     websocket = pl.any_horizontal(switched)
     made["protocol"] = pl.when(websocket).then(pl.lit("websocket")).otherwise(pl.lit("http"))
-    return found.with_columns(**made)
+    return made
 
 
 def as_text(block: bytes) -> bytes:
@@ -226,10 +231,12 @@ def split_lines(block: bytes, separator: str, names: Sequence[str]) -> pl.LazyFr
     ).slice(1)
 
 
-def lines_of(block: bytes) -> pl.DataFrame:
-    """Return the lines of a block, with their numbers: the rows of the CSV reader."""
-    lines = pl.read_lines(b"-\n" + block, name="line", glob=False).slice(1)
-    return lines.with_row_index("row")
+def lines_of(block: bytes, rows: pl.Series | None = None) -> pl.DataFrame:
+    """Return the lines of a block, or some of them, with their numbers: the CSV reader's rows."""
+    lines = pl.read_lines(b"-\n" + block, name="line", glob=False)["line"]
+    if rows is None:
+        rows = pl.int_range(len(lines) - 1, dtype=pl.UInt32, eager=True)
+    return pl.DataFrame({"row": rows, "line": lines.gather(rows + 1)})
 
 
 def written(lines: pl.DataFrame) -> int:

@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import math
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -22,10 +23,12 @@ from hypothesis import strategies as st
 
 from georestrict import Database, Engine, Policy, asgi
 from georestrict.cli import main
+from georestrict.cli.outputs import write_outputs
 from georestrict.observe import Events, JsonLines, route_of
 from georestrict.replay import counting, judging
 from georestrict.replay.formats import FRAME
 from georestrict.replay.judging import Judge
+from georestrict.replay.logs import Logs
 from georestrict.replay.routing import routes_of
 from tests import web
 
@@ -226,6 +229,109 @@ def test_the_same_log_twice_is_refused(policy: str, log: str, tmp_path: Path) ->
     assert f"{link}: is the same file as {log}" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--csv", "LOG"), "is a file that is read, and would be lost"),
+        (("--csv", "POLICY"), "is a file that is read, and would be lost"),
+        (("--csv", "out", "--html", "./out"), "is what --csv writes, and would be lost"),
+        (("--html", "nowhere/out"), "there is no folder"),
+        (("--parquet", "."), "is a folder"),
+        (("--policy", "POLICY"), "is named twice"),
+    ],
+    ids=[
+        "onto the log", "onto the policy", "twice the same", "into no folder", "onto a folder",
+        "one policy twice",
+    ],
+)  # fmt: skip
+def test_a_run_that_could_not_end_well_does_not_begin(
+    options: tuple[str, ...],
+    said: str,
+    policy: str,
+    log: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    named = [{"LOG": log, "POLICY": policy}.get(option, option) for option in options]
+    result = run("replay", log, "--policy", policy, *named)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{named[-2]} {named[-1]}: {said}" in result.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_several_files_are_written_together_or_none_is(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.write_bytes(b"before")
+    with pytest.raises(FileNotFoundError):
+        write_outputs({str(first): b"after", str(tmp_path / "gone" / "second"): b""})
+    assert [*tmp_path.iterdir()] == [first]
+    assert first.read_bytes() == b"before"
+
+
+def test_the_mark_that_windows_writes_before_the_first_line_is_no_part_of_it(
+    policy: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "marked.log"
+    path.write_bytes(b"\xef\xbb\xbf" + line(CN).encode())
+    result = run("replay", str(path), "--policy", policy, "--json")
+    assert json.loads(result.stdout)["by_country"] == {"CN": 1}
+
+
+def test_the_first_line_that_is_no_request_is_shown_with_its_number(
+    policy: str, log: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mixed.log"
+    path.write_text(line(GB) * 4 + "\n" + line(GB) + "what is\tthis\n" + line(GB) * 3 + "that\n")
+    result = run("replay", str(path), "--policy", policy)
+    assert result.exit_code == 0
+    assert "2 of 10 lines are no request in the log's format" in result.stderr
+    assert f"the first is {path}:7: 'what is\\tthis'" in result.stderr
+    judge = Judge([Policy.load(policy)], Database.open())
+    for size in (1, 100, 300):
+        assert f"{path}:7: " in Logs([str(path)], block=size).replay(judge).other
+    assert (
+        f"such as {log}:1: '81.2"
+        in run("replay", log, "--policy", policy, "--format", "alb").stderr
+    )
+
+
+def test_a_log_of_a_proxys_address_alone_is_not_taken_for_nobody_is_hit(
+    policy: str, log: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "behind.log"
+    path.write_text(line("10.0.0.1") * 2 + line(CN))
+    result = run("replay", str(path), "--policy", policy)
+    assert "2 of 3 requests are of private addresses, or of none" in result.stderr
+    assert "--trusted" in result.stderr
+    assert "private" not in run("replay", log, "--policy", policy).stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
+def test_a_run_that_waits_for_its_standard_input_can_be_interrupted(policy: str) -> None:
+    # Who started the tests may have SIGINT ignored, which a process inherits.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "import georestrict.replay.reading as reading; pieces = reading._pieces;"
+        "reading._pieces = lambda *asked: (print('reading', flush=True), pieces(*asked))[1];"
+        "sys.argv[0] = 'georestrict'; from georestrict.cli import main; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "replay", "-", "--policy", policy],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert process.stdout.readline() == b"reading\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 1
+            assert process.stderr.read().strip() == b"Aborted!"
+        finally:
+            process.kill()
+
+
 def test_an_access_log_without_a_policy_is_refused(log: str) -> None:
     result = run("replay", log)
     assert result.exit_code == 2
@@ -399,3 +505,13 @@ def test_distinct_clients_are_estimated_within_three_percent(
     assert math.isclose(clients.count(0), number, rel_tol=0.03)
     assert clients.count(0, 0) == clients.count(0)
     assert clients.count(0, 1) == 0
+
+
+def test_there_are_never_more_clients_than_requests_however_they_are_estimated() -> None:
+    hashes = pl.Series(range(9)).cast(pl.String).hash()  # as an estimate would have it
+    clients = pl.DataFrame({"policy": 0, "action": 0, "client": hashes}, judging.CLIENTS)
+    found = counting.Counting()
+    found.add(judging.Counted(2, None, None, pl.DataFrame(schema=judging.ROWS), clients))
+    summary = found.summary(["policy.toml"])
+    assert summary.clients == 2
+    assert summary.policies[0].clients["allow"] == 0  # no row tells of a request

@@ -369,6 +369,8 @@ def test_a_line_of_each_format_is_read(form: str, log: list[str], wanted: Row) -
         ([TRAEFIK_LINE], "traefik"),
         (['{"event": 1, "time": "2026-11-23T04:38:40.000000Z", "kind": "counts", "action": "allow", "reason": "default", "count": 7}'], "events"),
         (["", "half a line", PLAIN], "combined"),
+        # Apache's vhost_combined on Debian, of which the host is not the address
+        ([f"www.example.com:443 {PLAIN}"], '%v:%p %h %l %u %t "%r" %>s %O'),
     ],
 )  # fmt: skip
 def test_the_format_is_told_from_the_first_lines(log: list[str], name: str) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,7 @@ import click
 from georestrict.address import SingleHeader, Strategy, TrustedProxies
 from georestrict.cli import options
 from georestrict.cli.inputs import print_table, shown
+from georestrict.cli.outputs import check_outputs, write_outputs
 from georestrict.database import Database
 from georestrict.errors import ConfigurationError
 from georestrict.policy import Policy
@@ -68,12 +69,17 @@ def replay(
         from georestrict.replay.formats import format_of
         from georestrict.replay.judging import Judge
         from georestrict.replay.logs import Logs
+        from georestrict.replay.page import render
         from georestrict.replay.tables import table
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"replay needs {error.name}; say pip install 'georestrict[replay]'"
         ) from error
+    named = {"--csv": csv, "--parquet": parquet, "--html": html}
+    outputs = {option: name for option, name in named.items() if name is not None}
+    check_outputs(outputs, (*log, *policy, *((database,) if database else ())))
     policies = [Policy.load(name) for name in policy]
+    _check_places([each.place for each in policies])
     logs = Logs(log, None if format_ is None else format_of(format_, header), header)
     judge = None
     if policies:
@@ -104,20 +110,26 @@ def replay(
         total = summary.requests + summary.unparsed
         click.echo(
             f"georestrict: {summary.unparsed:,} of {total:,} lines are no request in the log's "
-            "format, and are not counted",
+            f"format, and are not counted; the first is {counting.other}",
             err=True,
         )
+    if policies:
+        _warn_of_proxies(summary, trusted, header)
+    contents: dict[str, bytes] = {}
     if csv is not None:
-        table(summary).write_csv(csv)
+        contents[csv] = table(summary).write_csv().encode()
     if parquet is not None:
-        table(summary).write_parquet(parquet)
+        columns = BytesIO()
+        table(summary).write_parquet(columns)
+        contents[parquet] = columns.getvalue()
     if html is not None:
-        _write_page(summary, html)
+        contents[html] = render(summary, made=datetime.now(UTC)).encode()
+    write_outputs(contents)
     if as_json:
         click.echo(
             json.dumps(_document(summary, unknown, counting.unjudged), ensure_ascii=False, indent=1)
         )
-    elif not (csv or parquet or html):
+    elif not contents:
         _print(summary, limit)
 
 
@@ -127,6 +139,32 @@ def _client(trusted: tuple[str, ...], header: str) -> Strategy | None:
     if header.lower() in _CHAINS:
         return TrustedProxies(*trusted, header=header)
     return SingleHeader(header, trusted)
+
+
+def _check_places(places: list[str]) -> None:
+    for place in places:
+        if places.count(place) > 1:
+            raise ConfigurationError(
+                f"--policy {place}: is named twice, so nothing could differ; name another one"
+            )
+
+
+def _warn_of_proxies(summary: Summary, trusted: tuple[str, ...], header: str) -> None:
+    """Warn if a policy could say little, since most addresses are perhaps not the clients'."""
+    by_country = summary.policies[-1].by_country
+    nowhere = sum(sum(by_country.get(status, {}).values()) for status in ("private", "unresolved"))
+    if 2 * nowhere < summary.requests:
+        return
+    fix = (
+        f"is {header} in the log, and does --trusted name every proxy?"
+        if trusted
+        else "if they are a proxy's, log its forwarding header, and name the proxy with --trusted"
+    )
+    click.echo(
+        f"georestrict: {nowhere:,} of {summary.requests:,} requests are of private addresses, or "
+        f"of none, so that no country is known; {fix}",
+        err=True,
+    )
 
 
 def _unknown_words(policies: list[Policy]) -> list[str]:
@@ -182,16 +220,6 @@ def _judged(judged: Judged) -> dict[str, Any]:
     told["timeline"] = {key: dict(actions) for key, actions in judged.timeline.items()}
     told["clients"] = dict(judged.clients)
     return told
-
-
-def _write_page(summary: Summary, path: str) -> None:
-    try:
-        from georestrict.replay.page import render
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"--html needs {error.name}; say pip install 'georestrict[replay]'"
-        ) from error
-    Path(path).write_text(render(summary, made=datetime.now(UTC)), encoding="utf-8")
 
 
 def _print(summary: Summary, limit: int) -> None:

@@ -46,6 +46,7 @@ class Counting:
         self.requests = self.unparsed = 0
         #: requests that events only count, so that no policy can be asked about them
         self.unjudged = 0
+        self.other = ""  #: the first line that is no request, with its place
         self.first: datetime | None = None
         self.last: datetime | None = None
         self.files: list[File] = []
@@ -116,7 +117,7 @@ class Counting:
         return Summary(
             requests=self.requests,
             unparsed=self.unparsed,
-            clients=self._clients.count(0),
+            clients=min(self._clients.count(0), self.requests),
             first=self.first,
             last=self.last,
             files=tuple(self.files),
@@ -149,7 +150,10 @@ class Counting:
             by_network=ordered("network"),
             by_account=ordered("account") if by_account else None,
             timeline={key: dict(counts) for key, counts in sorted(by["time"].items())},
-            clients={action: self._clients.count(number, at) for at, action in enumerate(ACTIONS)},
+            clients={  # an estimate may be too high, but nobody is there without a request
+                action: min(self._clients.count(number, at), actions[action])
+                for at, action in enumerate(ACTIONS)
+            },
         )
 
 

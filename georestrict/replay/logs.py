@@ -18,12 +18,14 @@ from georestrict.replay.counting import Counting
 from georestrict.replay.events import is_events, recorded, requests_of
 from georestrict.replay.formats import Format, detect
 from georestrict.replay.judging import Counted, Judge
-from georestrict.replay.reading import BLOCK, Progress, blocks
+from georestrict.replay.reading import BLOCK, LONGEST_LINE, Progress, blocks
 from georestrict.replay.summary import File
 
 _STDIN = "-"
 _THREADS = 2
 _PEEKED = 1 << 16  # bytes of a log that tell when it begins
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, where an editor or Windows wrote it before the first line
+_SHOWN = 120  # bytes of a line
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -90,11 +92,17 @@ class Logs:
     ) -> None:
         requests = unparsed = 0
         written: Format | None = None
-        waiting: deque[Future[_Read]] = deque()
+        waiting: deque[tuple[int, Future[_Read]]] = deque()
+        lines = 0  # before the block; not counted on once one is known that is no request
+        other = ""
 
         def take() -> None:
-            nonlocal requests, unparsed
-            read = waiting.popleft().result()
+            nonlocal requests, unparsed, other
+            before, future = waiting.popleft()
+            read = future.result()
+            if read.other is not None and not other:
+                number, line = read.other
+                other = f"{_name(path)}:{before + number}: {_shown(line)}"
             found = read.tell()
             counting.add(found)
             counting.unjudged += read.unjudged
@@ -103,8 +111,12 @@ class Logs:
         with closing(_blocks(path, self.block, progress)) as source:
             for block in source:
                 if written is None:
+                    block = block.removeprefix(_MARK)
                     written = self._written(path, block)
-                waiting.append(pool.submit(_read, block, written, judge))
+                look = not other
+                waiting.append((lines, pool.submit(_read, block, written, judge, look=look)))
+                if look:
+                    lines += block.count(b"\n")
                 if len(waiting) > _THREADS:
                     take()
             while waiting:
@@ -112,10 +124,11 @@ class Logs:
         name = "-" if written is None else written.name
         if unparsed and not requests:
             raise FormatError(
-                f"{_name(path)}: none of its {unparsed:,} lines is a request in the format {name}; "
-                "say which one it has with --format"
+                f"{_name(path)}: none of its {unparsed:,} lines is a request in the format {name}, "
+                f"such as {other}; say which one it has with --format"
             )
         counting.unparsed += unparsed
+        counting.other = counting.other or other
         counting.files.append(
             File(name=_name(path), format=name, requests=requests, unparsed=unparsed)
         )
@@ -157,10 +170,12 @@ class _Read(NamedTuple):
     tell: Callable[[], Counted]  #: what was found; where the order matters, it is judged then
     unparsed: int
     unjudged: int = 0
+    other: tuple[int, bytes] | None = None  #: the first line that is no request, and its number
 
 
-def _read(block: bytes, written: Format, judge: Judge | None) -> _Read:
+def _read(block: bytes, written: Format, judge: Judge | None, *, look: bool) -> _Read:
     frame, unparsed = written.parse(block, in_order=judge is not None and judge.in_order)
+    other = _first_other(block, written) if unparsed and look else None
     unjudged = 0
     if judge is None:
         if not is_events(frame):
@@ -169,13 +184,37 @@ def _read(block: bytes, written: Format, judge: Judge | None) -> _Read:
                 "policy to judge it by, with --policy FILE"
             )
         found = recorded(frame)
-        return _Read(lambda: found, unparsed)
+        return _Read(lambda: found, unparsed, other=other)
     if is_events(frame):
         frame, unjudged = requests_of(frame)
     if judge.in_order:
-        return _Read(partial(judge.judge, frame), unparsed, unjudged)
+        return _Read(partial(judge.judge, frame), unparsed, unjudged, other)
     found = judge.judge(frame)
-    return _Read(lambda: found, unparsed, unjudged)
+    return _Read(lambda: found, unparsed, unjudged, other)
+
+
+def _first_other(block: bytes, written: Format) -> tuple[int, bytes]:
+    """Return the number, from 1, and the text of a block's first line that is no request.
+
+    Halves are asked, and halves of these: together no more than the block once again.
+    """
+    start, end = 0, len(block)
+    while True:
+        half = (start + end) // 2
+        middle = block.rfind(b"\n", start, half) + 1 or block.find(b"\n", half, end - 1) + 1
+        if not middle:
+            return block.count(b"\n", 0, start) + 1, block[start:end].strip(b"\r\n")
+        if written.parse(block[start:middle])[1]:
+            end = middle
+        else:
+            start = middle
+
+
+def _shown(line: bytes) -> str:
+    """Return a line as a message has it; a mark stands for one that was too long (reading.py)."""
+    if line == b"\0":
+        return f"a line of more than {LONGEST_LINE:,} bytes"
+    return repr(line[:_SHOWN].decode("utf-8", "backslashreplace"))
 
 
 def _name(path: str) -> str:

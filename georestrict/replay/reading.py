@@ -27,6 +27,8 @@ LONGEST_LINE = 1 << 20
 Progress = Callable[[int], None]
 
 _STDIN = "-"
+#: Seconds that a run that was given up waits for its reading: a pipe may never say anything more.
+_PATIENCE = 1.0
 _PIECE = 256 << 10
 # A frame's piece of 128 KiB can take four bytes, so that more would become too much at once.
 _ZSTD_PIECE = 512
@@ -50,7 +52,7 @@ def blocks(
 def _content(path: str | Path, progress: Progress) -> Iterator[bytes]:
     """Yield the content in pieces of bounded size, decompressed."""
     standard = str(path) == _STDIN
-    with nullcontext(sys.stdin.buffer) if standard else Path(path).open("rb") as file:
+    with nullcontext(_standard_input()) if standard else Path(path).open("rb") as file:
         raw = _pieces(file, progress)
         first = next(raw, b"")
         while len(first) < 4 and (more := next(raw, b"")):
@@ -63,6 +65,13 @@ def _content(path: str | Path, progress: Progress) -> Iterator[bytes]:
         else:
             yield first
             yield from raw
+
+
+def _standard_input() -> BinaryIO:
+    """Return it without its buffer, whose lock a thread that waits there would never give back."""
+    buffer = sys.stdin.buffer
+    raw: BinaryIO = getattr(buffer, "raw", buffer)
+    return raw
 
 
 def _pieces(file: BinaryIO, progress: Progress) -> Iterator[bytes]:
@@ -205,13 +214,18 @@ def _beside(items: Iterator[bytes]) -> Generator[bytes, None, None]:
         except BaseException as error:  # whoever takes the items must learn of it
             put(error)
 
+    def take() -> bytes | BaseException | None:
+        while True:  # not one long wait: Polars' handler of signals has such waits go on (Ctrl-C)
+            with suppress(queue.Empty):
+                return made.get(timeout=0.1)
+
     thread = threading.Thread(target=make, name="georestrict-replay-reading", daemon=True)
     thread.start()
     try:
-        while (item := made.get()) is not None:
+        while (item := take()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
         ended.set()
-        thread.join()
+        thread.join(_PATIENCE)

@@ -111,9 +111,15 @@ def _candidates(lines: Sequence[bytes], header: str) -> list[Format]:
     """Return the formats that lines may have, the likeliest first."""
     if any(line.lstrip().startswith(b"{") for line in lines):
         return [EVENTS_FORMAT, caddy_format(header), traefik_format(header)]
+    if any(_VHOST_BEGIN.match(line) for line in lines):
+        return [apache_format(_VHOST, header)]
     # Traefik's lines are combined ones with more behind them.
     common = _TRAEFIK if any(_TRAEFIK_END.search(line) for line in lines) else _COMBINED
     return [common, ALB, _UVICORN]
 
 
+# Apache's vhost_combined, as Debian's other_vhosts_access.log has it. Read as combined, its hosts
+# would be taken for the addresses.
+_VHOST = '%v:%p %h %l %u %t "%r" %>s %O'
+_VHOST_BEGIN = re.compile(rb"^[^ ]+:[0-9]+ (?=[^ ]*[.:])[^ ]+ [^ ]+ [^ ].* \[")
 _TRAEFIK_END = re.compile(rb'" [0-9]+ "[^"]*" "[^"]*" [0-9]+ms\r?$')

@@ -100,7 +100,7 @@ ALLOWED: dict[str, set[str]] = {
         "_core", "address", "policy", "request", "response", "guard", "endpoints",
     },
     "healthcheck": {"errors", "age", "engine", "policy"},
-    "metrics": {"version", "errors", "decision", "engine", "observe", "guard", "healthcheck"},
+    "metrics": {"version", "errors", "policy", "decision", "engine", "observe", "guard", "healthcheck"},
     "reload": {"errors", "engine"},
     "testing": {
         "errors", "_core", "countries", "networks", "sources", "table", "layers", "manifest", "database", "policy",

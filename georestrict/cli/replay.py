@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -64,6 +65,9 @@ def replay(
     a dry run is taken at its word. Exit code 1 if a log cannot be read to its end: then nothing is
     told. Needs the extra: pip install 'georestrict[replay]'
     """
+    # Polars' allocator gives memory back so soon that a tenth of the time is the kernel's; it asks
+    # once, when it is loaded (jemalloc's MALLOC_CONF).
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:60000,muzzy_decay_ms:60000")
     try:
         from georestrict.replay.events import RECORDED
         from georestrict.replay.formats import format_of

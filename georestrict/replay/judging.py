@@ -33,7 +33,7 @@ from georestrict.decision import Decision
 from georestrict.policy import Policy
 from georestrict.policy.rules import DECIDED
 from georestrict.replay.clients import clients_of, networks_of
-from georestrict.replay.routing import Target, Targets, routes_of, without_url
+from georestrict.replay.routing import KnownRoutes, Target, Targets, without_url
 from georestrict.request import Identity
 from georestrict.snapshot import Snapshot
 
@@ -53,6 +53,9 @@ ROWS = {
 CLIENTS = {"policy": pl.UInt8, "action": pl.UInt8, "client": pl.UInt64}
 #: The hour of a time, as timelines have it.
 HOUR = pl.col("time").dt.strftime("%Y-%m-%dT%H:00Z")
+_HOURS = pl.col("time").to_physical() // 3_600_000_000  # microseconds
+#: One number is told apart from another much faster than two are: the action takes its last bits.
+_ROOM = 4
 #: Times of which the tables are kept for each policy, and what is learnt of each of them.
 _MOST_SPANS, _MOST_LEARNT = 8, 1 << 16
 #: Up to which number a table is filled, instead of searching for what is numbered.
@@ -130,6 +133,7 @@ class Judge:
         self._client, self._header = client or Peer(), header.lower().encode()
         self._by_account, self._at = by_account, at
         self._started = datetime.now(UTC)
+        self._routes = KnownRoutes()
         self._judging = [_Judging(policy, database, at or self._started) for policy in policies]
 
     @property
@@ -181,19 +185,19 @@ class Judge:
 
     def _counts(self, judging: _Judging, found: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield for each dimension the requests by key and action."""
-        outcomes = found.group_by("outcome", "action").len()
+        outcomes = found.group_by("outcome").agg(pl.first("action"), pl.len())
         texts = pl.Series("outcome", [each.text for each in judging.outcomes], dtype=pl.String)
         yield "outcome", outcomes.with_columns(texts.gather(outcomes.get_column("outcome")))
-        kinds = found.filter(pl.col("kind") > 0).group_by("kind", "action").len()
+        kinds = _by(found, pl.col("kind").cast(pl.UInt64), pl.first("kind"))
+        kinds = kinds.filter(pl.col("kind") > 0)
         names = pl.Series("kind", [",".join(each) for each in judging.kinds], dtype=pl.String)
         yield "categories", kinds.with_columns(names.gather(kinds.get_column("kind")))
-        hours = found.group_by(pl.col("time").dt.truncate("1h"), "action").len()
-        yield "time", hours.with_columns(HOUR)
-        paths = found.group_by("path", "action").len()
-        paths = paths.with_columns(routes_of(paths.get_column("path")))
+        yield "time", _by(found, _HOURS, pl.first("time")).with_columns(HOUR)
+        paths = _by(found, pl.col("path").hash() // _ROOM, pl.first("path"))
+        paths = paths.with_columns(self._routes.of(paths.get_column("path")))
         yield "route", paths.group_by("path", "action").agg(pl.sum("len"))
         hit = found.filter(pl.col("action") > 0)
-        clients = hit.group_by("client", "action").len()
+        clients = _by(hit, pl.col("hash") // _ROOM, pl.first("client"))
         networks = networks_of(clients.get_column("client")).alias("client")
         yield "network", clients.with_columns(networks)
         if self._by_account:
@@ -451,16 +455,22 @@ def rows_of(counts: pl.DataFrame, policy: int, dimension: str) -> pl.DataFrame:
     )
 
 
+def _by(found: pl.DataFrame, number: pl.Expr, name: pl.Expr) -> pl.DataFrame:
+    """Return requests by a number and their action: a name, the action, and how many they are."""
+    both = number * _ROOM + pl.col("action")
+    return (
+        found.group_by(both.alias("number")).agg(name, pl.first("action"), pl.len()).drop("number")
+    )
+
+
 def clients_of_rows(found: pl.DataFrame, policy: int) -> pl.DataFrame:
     """Return the distinct clients of requests with an action and a hash."""
-    # One number is told apart from another faster than two are: the action takes its last bits.
-    room = 4
-    both = pl.col("hash") // room * room + pl.col("action")
+    both = pl.col("hash") // _ROOM * _ROOM + pl.col("action")
     distinct = found.select(both).drop_nulls().unique()
     return distinct.select(
         pl.lit(policy, pl.UInt8).alias("policy"),
-        (pl.col("hash") % room).cast(pl.UInt8).alias("action"),
-        (pl.col("hash") // room * room).alias("client"),
+        (pl.col("hash") % _ROOM).cast(pl.UInt8).alias("action"),
+        (pl.col("hash") // _ROOM * _ROOM).alias("client"),
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,30 +94,27 @@ class Logs:
         requests = unparsed = 0
         written: Format | None = None
         waiting: deque[tuple[int, Future[_Read]]] = deque()
-        lines = 0  # before the block; not counted on once one is known that is no request
         other = ""
 
         def take() -> None:
             nonlocal requests, unparsed, other
-            before, future = waiting.popleft()
+            number, future = waiting.popleft()
             read = future.result()
             if read.other is not None and not other:
-                number, line = read.other
-                other = f"{_name(path)}:{before + number}: {_shown(line)}"
+                at, line = read.other
+                other = f"{self._place(path, number, at)}: {_shown(line)}"
             found = read.tell()
             counting.add(found)
             counting.unjudged += read.unjudged
             requests, unparsed = requests + found.requests, unparsed + read.unparsed
 
         with closing(_blocks(path, self.block, progress)) as source:
-            for block in source:
+            for number, block in enumerate(source):
                 if written is None:
                     block = block.removeprefix(_MARK)
                     written = self._written(path, block)
                 look = not other
-                waiting.append((lines, pool.submit(_read, block, written, judge, look=look)))
-                if look:
-                    lines += block.count(b"\n")
+                waiting.append((number, pool.submit(_read, block, written, judge, look=look)))
                 if len(waiting) > _THREADS:
                     take()
             while waiting:
@@ -132,6 +130,20 @@ class Logs:
         counting.files.append(
             File(name=_name(path), format=name, requests=requests, unparsed=unparsed)
         )
+
+    def _place(self, path: str, number: int, line: int) -> str:
+        """Return where a line of a block is.
+
+        The lines before are counted now, once: to count them all along would cost each log a tenth
+        of its time. The standard input cannot be read again.
+        """
+        if number == 0:
+            return f"{_name(path)}:{line}"
+        if path == _STDIN:
+            return _name(path)
+        with closing(_blocks(path, self.block)) as source:
+            before = sum(each.count(b"\n") for each in islice(source, number))
+        return f"{_name(path)}:{before + line}"
 
     def _written(self, path: str, block: bytes) -> Format:
         """Return how a log is written, as its first block tells."""

@@ -158,7 +158,33 @@ def _expression(pattern: str) -> str:
 
 # Segments that a route has no other name for than the number 0 has: most of what differs.
 _SHORT = 128
+#: Paths whose routes are remembered.
+_MOST_KNOWN = 1 << 15
 _ALIKE = "/(?:[0-9]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{12,64})(/|$)"
+
+
+class KnownRoutes:
+    """The routes of paths that were seen lately: most logs ask for the same ones all the time."""
+
+    def __init__(self) -> None:
+        empty = pl.Series(dtype=pl.String)
+        self._known = empty, empty  # replaced as one, since several threads ask
+
+    def of(self, paths: pl.Series) -> pl.Series:
+        """Return the route of each path."""
+        known, told = self._known
+        found = paths.replace_strict(known, told, default=None, return_dtype=pl.String)
+        places = (found.is_null() & paths.is_not_null()).arg_true()
+        if not len(places):
+            return found
+        routes = routes_of(paths.gather(places))
+        found = found.scatter(places, routes)
+        new = pl.DataFrame({"path": paths.gather(places), "route": routes}).unique("path")
+        if new.height <= _MOST_KNOWN:
+            if len(known) + new.height > _MOST_KNOWN:
+                known, told = known.clear(), told.clear()
+            self._known = pl.concat([known, new["path"]]), pl.concat([told, new["route"]])
+        return found
 
 
 def routes_of(paths: pl.Series) -> pl.Series:

@@ -65,9 +65,9 @@ def replay(
     a dry run is taken at its word. Exit code 1 if a log cannot be read to its end: then nothing is
     told. Needs the extra: pip install 'georestrict[replay]'
     """
-    # Polars' allocator gives memory back so soon that a tenth of the time is the kernel's; it asks
-    # once, when it is loaded (jemalloc's MALLOC_CONF).
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:60000,muzzy_decay_ms:60000")
+    # Polars' allocator gives memory back at once, and fetching pages again costs a tenth of the
+    # time. It asks when it is loaded (jemalloc's MALLOC_CONF).
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "muzzy_decay_ms:10000")
     try:
         from georestrict.replay.events import RECORDED
         from georestrict.replay.formats import format_of

@@ -1,4 +1,4 @@
-"""Replaying logs: read, judged and counted, block by block, in two threads."""
+"""Replaying logs: read, judged and counted, block by block, in a few threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from georestrict.replay.reading import BLOCK, LONGEST_LINE, Progress, blocks
 from georestrict.replay.summary import File
 
 _STDIN = "-"
-_THREADS = 2
+_THREADS = 3
 _PEEKED = 1 << 16  # bytes of a log that tell when it begins
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, where an editor or Windows wrote it before the first line
 _SHOWN = 120  # bytes of a line

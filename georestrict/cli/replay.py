@@ -67,7 +67,7 @@ def replay(
     """
     # Polars' allocator gives memory back at once, and fetching pages again costs a tenth of the
     # time. It asks when it is loaded (jemalloc's MALLOC_CONF).
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "muzzy_decay_ms:10000")
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:60000,muzzy_decay_ms:60000")
     try:
         from georestrict.replay.events import RECORDED
         from georestrict.replay.formats import format_of

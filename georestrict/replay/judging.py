@@ -151,11 +151,12 @@ class Judge:
         for number, judging in enumerate(self._judging):
             found = judging.decide(frame)
             decided.append(found)
+            asking = _by(found, pl.col("hash") // _ROOM, pl.first("hash", "client"))
             rows += [
                 rows_of(counts, number, dimension)
-                for dimension, counts in self._counts(judging, found)
+                for dimension, counts in self._counts(judging, found, asking)
             ]
-            clients.append(clients_of_rows(found, number))
+            clients.append(clients_of_rows(asking, number))
         if len(decided) > 1:
             changes = _changes(decided[0], decided[-1], self._judging[-1].outcomes)
             rows.append(rows_of(changes, len(decided) - 1, "change"))
@@ -183,8 +184,10 @@ class Judge:
             without_url(pl.col("path")).alias("path"),
         )
 
-    def _counts(self, judging: _Judging, found: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Yield for each dimension the requests by key and action."""
+    def _counts(
+        self, judging: _Judging, found: pl.DataFrame, asking: pl.DataFrame
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield for each dimension the requests by key and action, of clients those that ask."""
         outcomes = found.group_by("outcome").agg(pl.first("action"), pl.len())
         texts = pl.Series("outcome", [each.text for each in judging.outcomes], dtype=pl.String)
         yield "outcome", outcomes.with_columns(texts.gather(outcomes.get_column("outcome")))
@@ -196,11 +199,11 @@ class Judge:
         paths = _by(found, pl.col("path").hash() // _ROOM, pl.first("path"))
         paths = paths.with_columns(self._routes.of(paths.get_column("path")))
         yield "route", paths.group_by("path", "action").agg(pl.sum("len"))
-        hit = found.filter(pl.col("action") > 0)
-        clients = _by(hit, pl.col("hash") // _ROOM, pl.first("client"))
+        clients = asking.filter(pl.col("action") > 0).select("client", "action", "len")
         networks = networks_of(clients.get_column("client")).alias("client")
         yield "network", clients.with_columns(networks)
         if self._by_account:
+            hit = found.filter(pl.col("action") > 0)
             yield "account", hit.group_by("account", "action").len()
 
 
@@ -463,13 +466,11 @@ def _by(found: pl.DataFrame, number: pl.Expr, name: pl.Expr) -> pl.DataFrame:
     )
 
 
-def clients_of_rows(found: pl.DataFrame, policy: int) -> pl.DataFrame:
-    """Return the distinct clients of requests with an action and a hash."""
-    both = pl.col("hash") // _ROOM * _ROOM + pl.col("action")
-    distinct = found.select(both).drop_nulls().unique()
-    return distinct.select(
+def clients_of_rows(asking: pl.DataFrame, policy: int) -> pl.DataFrame:
+    """Return the distinct clients by action, as far as they have a hash."""
+    return asking.drop_nulls("hash").select(
         pl.lit(policy, pl.UInt8).alias("policy"),
-        (pl.col("hash") % _ROOM).cast(pl.UInt8).alias("action"),
+        pl.col("action"),
         (pl.col("hash") // _ROOM * _ROOM).alias("client"),
     )
 

@@ -20,7 +20,7 @@ import zstandard
 from georestrict.errors import FormatError
 
 #: Bytes in a block: large enough that a block's own cost is small beside its lines'.
-BLOCK = 20 << 20
+BLOCK = 24 << 20
 #: Bytes of the longest line that is read; longer ones are one line that is no request.
 LONGEST_LINE = 1 << 20
 #: Is told how many more bytes of a file, as it lies there, were read.

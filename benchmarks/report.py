@@ -161,6 +161,7 @@ def targets(found: Found) -> list[dict[str, Any]]:
             "pasts",
             "accounts",
             "observing",
+            "replay",
         )
         for one in found[name]["targets"]
     ]

@@ -80,6 +80,7 @@ os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/
 _NOT_RUN: Counter[tuple[str, str]] = Counter()
 
 
+@pytest.hookimpl(trylast=True)  # what ``-m`` leaves out would not run anyway
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about the other core, and what needs something that is not here.
 

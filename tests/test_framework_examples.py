@@ -38,6 +38,7 @@ def test_an_app_answers_each_client_as_its_readme_says(name: str) -> None:
     examples.check_all(name, app)
 
 
+@pytest.mark.slow  # tests/test_django.py has the quick ones
 @pytest.mark.parametrize("name", ["django_asgi", "django_wsgi"])
 def test_a_django_project_answers_each_client_as_its_readme_says(name: str) -> None:
     # In a process of its own, since a process has one project.

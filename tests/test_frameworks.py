@@ -120,12 +120,14 @@ def serves_warns_and_blocks(url: str) -> None:
         assert client.get("/").json()["error"]["code"] == "client_address_unresolved"
 
 
+@pytest.mark.once  # what a server sniffs at is the compiled core's
 @pytest.mark.parametrize("command", SERVERS.values(), ids=SERVERS)
 def test_a_server_takes_the_middleware_for_asgi_3(tmp_path: Path, command: list[str]) -> None:
     with serving(tmp_path, ASGI_APP, command) as url:
         serves_warns_and_blocks(url)
 
 
+@pytest.mark.slow  # the quick ones are in tests/test_framework_examples.py
 @pytest.mark.parametrize("app", FRAMEWORKS.values(), ids=FRAMEWORKS)
 def test_a_framework_takes_the_middleware(tmp_path: Path, app: str) -> None:
     with serving(

@@ -141,6 +141,7 @@ def test_what_uvicorn_writes_is_read(tmp_path: Path) -> None:
     assert column(frame, "time") == [None] * 3
 
 
+@pytest.mark.slow
 def test_what_gunicorn_writes_is_read(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     log = tmp_path / "access.log"

@@ -742,6 +742,7 @@ def reader_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_page_pass_as_it_shows(reader_folder: Path) -> None:
     ((command, shown),) = [
         pair

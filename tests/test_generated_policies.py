@@ -268,7 +268,7 @@ def compare(house: House, policy: Mapping[str, Any], asked: list[Asked]) -> None
         assert answer(engine, one) == decide(policy, truth.WORLD, one, history)
 
 
-@examples(300)
+@examples(100)
 @given(policies(), stories)
 def test_the_engine_says_what_the_plain_evaluator_says(
     house: House, policy: dict[str, Any], asked: list[Asked]
@@ -301,7 +301,7 @@ def scope_of(asked: Asked) -> dict[str, Any]:
     return scope
 
 
-@examples(300)
+@examples(150)
 @given(policies() | aged_policies(), stories)
 def test_the_gate_does_each_time_what_the_engine_says_at_that_time_and_counts_it(
     house: House, policy: dict[str, Any], asked: list[Asked]

@@ -42,6 +42,7 @@ from georestrict.testing import (
 )
 from georestrict.wsgi import GeoRestrictMiddleware as WsgiMiddleware
 from tests.test_docs import commands, matches, read_blocks, read_table, words
+from tests.test_endpoints import django_urls
 
 pytestmark = pytest.mark.once
 
@@ -326,11 +327,9 @@ def _through_httpx_wsgi(place: str) -> Any:
 
 def _through_django(place: str) -> Any:
     """Django's own test client leaves the WSGI app out, so only its response's shape is tried."""
-    from django.conf import settings
     from django.http import HttpResponse
 
-    if not settings.configured:
-        settings.configure()
+    django_urls()
     found = _through_httpx(place)
     return HttpResponse(found.content, status=found.status_code, headers=dict(found.headers))
 

@@ -308,7 +308,6 @@ def test_a_log_of_a_proxys_address_alone_is_not_taken_for_nobody_is_hit(
     assert "private" not in run("replay", log, "--policy", policy).stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
 def test_a_run_that_waits_for_its_standard_input_can_be_interrupted(policy: str) -> None:
     # Who started the tests may have SIGINT ignored, which a process inherits.
     program = (
